@@ -191,8 +191,8 @@ class Story:
             sorted(each["email"] for each in events),
         )
         self._expect_equal("different event ids", len(events), len({each["unique_id"] for each in events}))
-        entries, broken = await self._instance.journal.verify_audit()
-        self._expect_equal("audit entries with a sound chain", None, broken, shown=entries)
+        checked = await self._instance.journal.verify_audit()
+        self._expect_equal("audit entries with a sound chain", None, checked.broken, shown=checked.entries)
         throttled = sum(each.get("429", 0) for each in state["requests"].values())
         self._expect_equal("answers 429", 0, throttled)
         self._say("\nNothing was lost, nothing was doubled.")

@@ -81,6 +81,7 @@ async def connect(
     )
     await asyncio.to_thread(secrets.set, name, key)
     await asyncio.to_thread(instance.state.save_connection, document)
+    await instance.journal.save_account(name, check.account, instance.clock())
     detail = {"account": check.account, "revision": revision, "key": document.key}
     await instance.journal.write_decision(Decision("connect", actor, name, detail=detail), instance.clock())
     return document, check
@@ -128,7 +129,7 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
 async def _store_check(
     instance: Instance, document: ConnectionDoc, found: KeyCheck, **fields: Any
 ) -> ConnectionDoc:
-    return await asyncio.to_thread(
+    changed = await asyncio.to_thread(
         instance.state.change_connection,
         document.name,
         scopes=dict(found.scopes),
@@ -136,6 +137,8 @@ async def _store_check(
         account_name=found.account_name or document.account_name,
         **fields,
     )
+    await instance.journal.save_account(changed.name, changed.account, instance.clock())
+    return changed
 
 
 async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:

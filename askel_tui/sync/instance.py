@@ -171,6 +171,8 @@ class Instance:
             client = await self.find_client(doc.name)
             if client is not None:
                 account = account_key(doc)
+                if self.owner and doc.account is not None:
+                    await self.journal.save_account(doc.name, doc.account, self.clock())
                 pause_after = 1_000 * (
                     doc.pause_after or settings.get("pause_after") or PAUSE_AFTER_MS // 1_000
                 )

@@ -22,6 +22,7 @@ import pytest
 from askel_tui.api.server.server import ApiServer, BindAddress
 from askel_tui.sync.instance import open_instance
 from tests.support.askel import Askel
+from tests.support.audit_verifier import documented_verifier
 from tests.support.files import ROOT
 from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess, sandbox_process
@@ -53,6 +54,10 @@ class Found:
 
     def json(self, *words: str) -> Any:
         return json.loads(self(*words, "--json"))
+
+    def lines(self, *words: str) -> list[dict[str, Any]]:
+        """The objects of a command that writes one a line."""
+        return [json.loads(line) for line in self(*words, "--json").splitlines()]
 
     def rows(self, *words: str) -> list[dict[str, Any]]:
         """The rows of a command that lists something."""
@@ -87,7 +92,15 @@ def test_what_is_there_is_read(home: Found) -> None:
         ]
     states = {row["name"]: (row["version"], row["state"]) for row in now["workflows"]}
     assert states == {row["name"]: (row["version"], row["state"]) for row in before["workflows"]}
-    assert home.json("audit", "verify") == {"entries": 114, "broken_at": None}
+    verified = home.json("audit", "verify")
+    assert (verified["entries"], verified["broken_at"]) == (
+        115,
+        None,
+    )  # 114, and the one that closes their chain
+    joint = home.lines("audit")[-1]
+    last = json.loads(home("audit", "--last", "2", "--json").splitlines()[0])
+    assert (joint["chain"], joint["kind"], joint["seq"], last["chain"]) == ("home", "join", 1, "0.1.0")
+    assert (joint["target"]["seq"], joint["target"]["hash"]) == (114, last["hash"])
     [copy] = (home.askel.home / "backup").iterdir()  # of the journal, before its schema changed
     assert copy.stat().st_mode & 0o777 == 0o600
     assert {row["name"] for row in home.rows("workflow", "list")} == set(states)
@@ -117,6 +130,11 @@ def test_the_daemon_goes_on_where_it_was_killed(home: Found) -> None:
     home.account.control("POST", "lists/MeWelc/restore")
     home("hold", "release", "welcome", "welcome")
     home("daemon", "--until-idle", code=None)
+    whole = home.askel.home / "whole.jsonl"
+    home("audit", "export", "--output", str(whole))
+    lines = whole.read_text().splitlines()
+    assert {json.loads(line)["chain"] for line in lines} >= {"0.1.0", "home", "account:MpEmbr/writes"}
+    assert list(documented_verifier()(lines)) == []
     listed = next(row for row in home.account.state()["lists"] if row["name"] == "Welcome Flow")
     welcomed = {f"{record.replace('-', '')}@mapleandember.example" for record in (*HELD, *UNPLANNED)}
     assert welcomed <= set(listed["emails"])
@@ -127,7 +145,11 @@ def test_the_daemon_goes_on_where_it_was_killed(home: Found) -> None:
 def test_exports_and_workflow_files_are_read(home: Found, tmp_path: Path) -> None:
     again = tmp_path / "again.jsonl"
     home("audit", "export", "--output", str(again), "--record", "t-3")
-    assert again.read_text() == (MADE / "exports" / "audit.jsonl").read_text()
+    before = [json.loads(line) for line in (MADE / "exports" / "audit.jsonl").read_text().splitlines()]
+    new = {"chain": "0.1.0", "payload": None}
+    assert [{**json.loads(line), "position": None} for line in again.read_text().splitlines()] == [
+        {**each, **new, "position": None} for each in before
+    ]
     exported = MADE / "exports" / "welcome.yaml"
     assert home("workflow", "export", "welcome") == exported.read_text()
     home("workflow", "validate", str(exported))

@@ -28,7 +28,7 @@ class Ended:
     """What the journal of a home says once nothing runs there."""
 
     entries: list[AuditEntry]
-    broken: int | None
+    broken: object
     requests_in_doubt: int
     holds: Mapping[str, str]
     """Held steps and their causes."""
@@ -98,7 +98,7 @@ def read_end(shell: Shell) -> Ended:
     async def work() -> Ended:
         async with open_instance() as instance:
             journal = instance.journal
-            _, broken = await journal.verify_audit()
+            broken = (await journal.verify_audit()).broken
             return Ended(
                 await journal.audit_entries(AuditFilter(), limit=1_000_000),
                 broken,

@@ -234,7 +234,7 @@ def _write_answer(written: direct_writes.WriteResult, warnings: Sequence[str]) -
             detail=(entry.response or {}).get("detail"),
             target=dict(entry.target) if entry.target is not None else None,
             ms=entry.ms,
-            audit=entry.seq,
+            audit=entry.position,
         )
         for entry in written.entries
     ]

@@ -98,7 +98,7 @@ class AuditQuery(BaseModel):
     differing: Annotated[
         bool, Query(description="Only entries of which Klaviyo's answer differs from what was sent.")
     ] = False
-    after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
+    after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger `position`.")] = 0
 
     def to_filter(self, connection: str) -> AuditFilter:
         """Returns the filter for the journal."""
@@ -129,7 +129,7 @@ async def audit(request: Request, name: str, query: Annotated[AuditPageQuery, Qu
     authorize(request, "operate", name)
     journal = context_of(request).instance.journal
     entries = await journal.audit_entries(query.to_filter(name), after=query.after, limit=query.limit)
-    more = entries[-1].seq if len(entries) == query.limit else None
+    more = entries[-1].position if len(entries) == query.limit else None
     page = {"entries": [audit_row(entry) for entry in entries], "next": more}
     return Response(json.dumps(page), media_type="application/json")
 
@@ -157,13 +157,13 @@ async def tail(
     query: Annotated[AuditQuery, Query()],
     last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
 ) -> StreamingResponse:
-    """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` resumes after that entry."""
+    """Server-sent events: `id` is an entry's `position`, `data` the entry. `Last-Event-ID` resumes after that entry."""
     token = authorize(request, "operate", name)
     context = context_of(request)
     after = query.after or last_event_id
     if after is None or after == 0:
         newest = await context.instance.journal.audit_entries(AuditFilter(), limit=1, newest=True)
-        after = newest[0].seq if newest else 0
+        after = newest[0].position if newest else 0
     events = _audit_events(context, token, query.to_filter(name), after)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -193,7 +193,7 @@ async def _audit_events(
             except StopAsyncIteration:
                 return
             coming = None
-            yield f"id: {entry.seq}\nevent: audit\ndata: {json.dumps(audit_row(entry))}\n\n"
+            yield f"id: {entry.position}\nevent: audit\ndata: {json.dumps(audit_row(entry))}\n\n"
     finally:
         for task in (coming, stopping):
             if task is not None:

@@ -96,7 +96,7 @@ async def _observe_audit(context: ApiContext) -> None:
     """Counts the durations of the audit entries that were written since the last scrape."""
     metrics, journal = context.metrics, context.instance.journal
     newest = await journal.audit_entries(AuditFilter(), limit=1, newest=True)
-    end = newest[0].seq if newest else 0
+    end = newest[0].position if newest else 0
     after = max(metrics.last_audit_seq, end - MAX_ENTRIES_PER_SCRAPE)
     entries = await journal.audit_entries(AuditFilter(), after=after, limit=MAX_ENTRIES_PER_SCRAPE)
     for entry in entries:
@@ -106,4 +106,4 @@ async def _observe_audit(context: ApiContext) -> None:
         received = metrics.received_at_ms.get((entry.connection or "", entry.record or ""))
         if received is not None and entry.status in ("written", "unconfirmed"):
             metrics.record_arrival_seconds.observe(max(0, entry.at - received) / 1000, **labels)
-    metrics.last_audit_seq = entries[-1].seq if entries else after
+    metrics.last_audit_seq = entries[-1].position if entries else after

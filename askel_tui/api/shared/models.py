@@ -167,7 +167,7 @@ class Receipt(_ClosedModel):
     detail: str | None = None
     target: dict[str, Any] | None = None
     ms: int | None = None
-    audit: Annotated[int, Field(description="The audit entry's number.")]
+    audit: Annotated[int, Field(description="The audit entry's `position`.")]
 
 
 class WriteAnswer(_ClosedModel):

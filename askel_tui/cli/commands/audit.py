@@ -143,14 +143,14 @@ async def _newest(
         write(entry)
     if mention_more and len(entries) > limit:
         put_message(f"the newest {limit}; --last N shows more, --json all")
-    return entries[-1].seq if entries else 0
+    return entries[-1].position if entries else 0
 
 
 async def _last_seq(instance: Instance) -> int:
     from askel_tui.store.journal.rows import AuditFilter
 
     newest = await instance.journal.audit_entries(AuditFilter(), limit=1, newest=True)
-    return newest[0].seq if newest else 0
+    return newest[0].position if newest else 0
 
 
 async def _all_entries(instance: Instance, entry_filter: AuditFilter) -> AsyncIterator[AuditEntry]:
@@ -158,7 +158,26 @@ async def _all_entries(instance: Instance, entry_filter: AuditFilter) -> AsyncIt
     while page := await instance.journal.audit_entries(entry_filter, after=seen, limit=ENTRIES_PER_PAGE):
         for entry in page:
             yield entry
-        seen = page[-1].seq
+        seen = page[-1].position
+
+
+async def _entries_with_evidence(
+    instance: Instance, entry_filter: AuditFilter
+) -> AsyncIterator[tuple[AuditEntry, dict[str, Any]]]:
+    seen = 0
+    while page := await instance.journal.audit_entries(entry_filter, after=seen, limit=ENTRIES_PER_PAGE):
+        evidence = await instance.journal.entry_evidence([entry.position for entry in page])
+        for entry in page:
+            yield entry, evidence.get(entry.position, {})
+        seen = page[-1].position
+
+
+async def _acceptances(instance: Instance) -> AsyncIterator[dict[str, Any]]:
+    seen = 0
+    while page := await instance.journal.acceptance_rows(seen, ENTRIES_PER_PAGE):
+        seen = page[-1]["position"]
+        for row in page:
+            yield {**row, "at": to_rfc3339(row["at"])}
 
 
 class AuditRows:
@@ -222,13 +241,24 @@ async def verify(as_json: bool) -> None:
       askel audit verify
     """
     async with open_instance() as instance:
-        checked, broken = await instance.journal.verify_audit()
+        checked = await instance.journal.verify_audit()
+    broken = checked.broken
     if as_json:
-        put_json({"entries": checked, "broken_at": broken})
+        put_json(
+            {
+                "entries": checked.entries,
+                "acceptances": checked.acceptances,
+                "erased": checked.erased,
+                "broken_at": None if broken is None else broken.seq,
+                "chain": None if broken is None else broken.chain,
+                "why": None if broken is None else broken.why,
+            }
+        )
     if broken is not None:
-        put_message(f"the chain is broken at entry {broken}: it, or the one before, was changed afterwards")
+        put_message(f"the chain {broken.chain} is broken at entry {broken.seq}: {broken.why}")
         exit_with(ExitCode.FAILED)
-    put_message(f"the chain holds: {pluralize(checked, 'entry', 'entries')}")
+    erased = f", {checked.erased} erased" if checked.erased else ""
+    put_message(f"the chain holds: {pluralize(checked.entries, 'entry', 'entries')}{erased}")
 
 
 @audit.command()
@@ -243,6 +273,9 @@ async def verify(as_json: bool) -> None:
 async def export(output: str, **filters: Any) -> None:
     """Write entries to a file, one JSON object a line, whole or not at all.
 
+    Each line carries the salts and the exact texts that its hash commits to, so that the file can be verified
+    elsewhere (docs/audit.md). Without a filter the acceptances of records come first.
+
     \b
     Example:
       askel audit export --output audit.jsonl --since 2026-01-01
@@ -253,9 +286,15 @@ async def export(output: str, **filters: Any) -> None:
     try:
         async with open_instance() as instance:
             with os.fdopen(_create_private(draft, path), "w", encoding="utf-8") as file:
+                if not any(filters.values()):
+                    async for row in _acceptances(instance):
+                        file.write(f"{encode_json(row)}\n")
                 rows = AuditRows()
-                async for entry in _all_entries(instance, _audit_filter(**filters)):
-                    file.write(f"{encode_json(rows.row(entry))}\n")
+                async for entry, evidence in _entries_with_evidence(instance, _audit_filter(**filters)):
+                    row = rows.row(entry)
+                    if row["request"] and "body_at" in row["request"]:
+                        evidence.pop("parts", None)
+                    file.write(f"{encode_json(row | evidence)}\n")
                     count += 1
                 file.flush()
                 os.fsync(file.fileno())

@@ -163,10 +163,11 @@ async def _instance_findings() -> list[Finding]:
 
 
 async def _chain_finding(instance: Instance) -> Finding:
-    checked, broken = await instance.journal.verify_audit()
+    checked = await instance.journal.verify_audit()
+    broken = checked.broken
     if broken is not None:
-        return Finding("audit chain", False, f"broken at entry {broken}")
-    return Finding("audit chain", True, f"holds, {pluralize(checked, 'entry', 'entries')}")
+        return Finding("audit chain", False, f"{broken.chain} is broken at entry {broken.seq}: {broken.why}")
+    return Finding("audit chain", True, f"holds, {pluralize(checked.entries, 'entry', 'entries')}")
 
 
 async def _import_job_finding(instance: Instance) -> Finding:

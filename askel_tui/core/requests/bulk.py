@@ -151,7 +151,10 @@ def _bulk_request(call: Call, revision: str, rows: Sequence[Row], head: bytes, t
     at = endpoint(revision, call)
     body = b"".join((head, b",".join(row.item for row in rows), tail))
     operations = tuple(operation for row in rows for operation in row.operations)
-    return BulkRequest(Request(call, at.method, at.url_path(), {}, body, operations), tuple(rows))
+    lengths = [len(row.item) + 1 for row in rows]
+    lengths[-1] -= 1
+    parts = (len(head), *lengths, len(tail))
+    return BulkRequest(Request(call, at.method, at.url_path(), {}, body, operations, parts), tuple(rows))
 
 
 def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes]:

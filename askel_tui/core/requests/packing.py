@@ -34,6 +34,8 @@ class Request:
     ids: Mapping[str, str]
     body: bytes
     operations: tuple[Operation, ...]
+    parts: tuple[int, ...] = ()
+    """The lengths of the parts of the body, of which each is about one person at most; empty for one part."""
 
 
 class BatchKey(NamedTuple):
@@ -77,7 +79,26 @@ def build_request(operations: Sequence[Operation], revision: str, profile_ids: M
     at: Endpoint = endpoint(revision, first.call)
     ids = _path_ids(first, at)
     body = _body(operations, dialect(revision), profile_ids)
-    return Request(first.call, at.method, at.url_path(**ids), ids, canonical_json(body), tuple(operations))
+    encoded = canonical_json(body)
+    parts = body_parts(encoded, _rows(body)) if first.call in GATHERING_CALLS else ()
+    return Request(first.call, at.method, at.url_path(**ids), ids, encoded, tuple(operations), parts)
+
+
+def body_parts(body: bytes, rows: Sequence[bytes]) -> tuple[int, ...]:
+    """Cuts a body into its head, each of its encoded rows with the comma after it, and its tail: their lengths."""
+    start = body.index(b",".join(rows))
+    lengths = [len(row) + 1 for row in rows]
+    lengths[-1] -= 1
+    return (start, *lengths, len(body) - start - sum(lengths))
+
+
+def _rows(body: Mapping[str, Any]) -> list[bytes]:
+    """Encodes the rows of a call for many profiles."""
+    data = body["data"]
+    return [
+        canonical_json(row)
+        for row in (data if isinstance(data, list) else data["attributes"]["profiles"]["data"])
+    ]
 
 
 def _path_ids(operation: Operation, at: Endpoint) -> dict[str, str]:

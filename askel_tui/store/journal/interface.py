@@ -46,7 +46,8 @@ from askel_tui.store.journal.tables import notices as notices_table
 from askel_tui.store.journal.tables import profile_ids as profile_ids_table
 from askel_tui.store.journal.tables import records as records_table
 from askel_tui.store.journal.tables import runs as runs_table
-from askel_tui.store.journal.tables.audit import chain, confirmations, queries
+from askel_tui.store.journal.tables.audit import anchors, chain, confirmations, evidence, queries
+from askel_tui.store.journal.tables.audit.checking import AuditCheck, AuditChecker
 from askel_tui.store.journal.tables.replanning import StoredReplan
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
@@ -164,7 +165,10 @@ class Journal(TransactionRunner):
     # The audit.
 
     write_decision = writes(chain.write_decision)
+    save_account = writes(chain.save_account)
     audit_entries = reads(queries.audit_entries)
+    entry_evidence = reads(evidence.entry_evidence)
+    acceptance_rows = reads(evidence.acceptance_rows)
     unconfirmed_writes = reads(confirmations.unconfirmed_writes)
     write_confirmations = writes(confirmations.write_confirmations)
 
@@ -243,12 +247,13 @@ class Journal(TransactionRunner):
         for listener in self.line_listeners if joined else ():
             listener(joined)
 
-    async def verify_audit(self) -> tuple[int, int | None]:
-        """Checks the whole chain: (number of entries checked, `seq` of the first entry that breaks it or None)."""
-        checked = queries.ChainCheck()
-        while not checked.ended:
-            checked = await self._read(queries.check_chain, checked)
-        return checked.seq - checked.start, checked.broken
+    async def verify_audit(self) -> AuditCheck:
+        """Checks the whole audit; ends at the first thing that is wrong."""
+        checker = AuditChecker()
+        for check in (checker.check_entries, checker.check_acceptances):
+            while checker.broken is None and not await self._read(check):
+                pass
+        return checker.result
 
     async def delivery(self, address: str, connection: str | None) -> DeliveryPosition:
         """Returns how far notices were delivered to an address (a word that stands for it, never the address itself).
@@ -273,13 +278,13 @@ class Journal(TransactionRunner):
     async def prune_history(self, before: int, now: int, *, batch_rows: int = PRUNE_BATCH_ROWS) -> int:
         """Deletes audit entries and records older than `before` with all that belongs to them; returns how many rows.
 
-        The work is done in small parts, between other writes. An entry marks where the audit's chain begins from
+        The work is done in small parts, between other writes. An entry marks where the audit's chains begin from
         then on. Records that something waits for stay, and so do failed ones.
         """
-        through = await self._read(retention.last_old_entry, before)
-        await self._write(retention.write_marker, through, now)
-        marked = await self._read(retention.chain_anchor)
-        deleted = 0 if marked is None else await self._delete("audit", batch_rows, through=marked[0])
+        entries, acceptances, ends = await self._read(anchors.old_ends, before)
+        await self._write(anchors.write_marker, entries, ends, now)
+        deleted = await self._delete("audit", batch_rows, through=entries)
+        deleted += await self._delete("acceptances", batch_rows, through=acceptances)
         deleted += await self._prune(retention.old_records, retention.delete_records, before, batch_rows)
         first = await self._read(retention.first_audited_request)
         deleted += await self._delete("requests", batch_rows, first=first, before=before)

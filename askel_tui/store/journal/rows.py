@@ -125,6 +125,8 @@ class RequestIntent:
     """The fingerprint of the key that it is sent with."""
     operation_seqs: Sequence[int]
     """The `seq` of the operations that it carries; empty for one that only prepares (upserts identifiers, say)."""
+    parts: Sequence[int] = ()
+    """The lengths of the parts of the body that the audit commits to one by one; empty for the body as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,7 @@ class AuditEntry:
     """One line per write and per decision; `prev` and `hash` chain them. `at` is in milliseconds since 1970."""
 
     seq: int
+    """The number of the entry in its chain."""
     at: int
     actor: str
     connection: str | None
@@ -249,6 +252,11 @@ class AuditEntry:
     key: str | None
     prev: str
     hash: str
+    chain: str
+    payload: str | None
+    """The commitment to profile and response; None in entries of version 0.1.0, which hold them as they are."""
+    position: int
+    """The number of the entry in the order in which all entries are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +264,8 @@ class UnconfirmedWrite:
     """An audit entry of a write that Klaviyo accepted without saying whether it was carried out."""
 
     seq: int
+    """The row of the entry; `number` is its number in its chain."""
+    number: int
     at: int
     connection: str
     workflow: str

@@ -31,7 +31,14 @@ class Rows(Protocol):
 
 
 class Transaction(Protocol):
-    """An open transaction; its opener commits it or rolls it back. `sqlite3.Connection` is one."""
+    """An open transaction; its opener commits it or rolls it back."""
+
+    accepted: dict[int, tuple[str, bytes]]
+    """The records that were accepted and have no entry in the audit yet, by `seq`: connection and commitment."""
+
+    def random_bytes(self, count: int, /) -> bytes:
+        """Returns bytes that nobody can guess, from the source that the journal was opened with."""
+        ...
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /) -> Rows:
         """Runs one statement with `?` or `:name` parameters."""

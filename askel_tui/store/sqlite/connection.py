@@ -45,7 +45,20 @@ _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
 )
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+RandomSource = Callable[[int], bytes]
+"""A function that gives a number of bytes that nobody can guess."""
+
+
+class JournalConnection(sqlite3.Connection):
+    """A connection to the journal; see `Transaction`."""
+
+    accepted: dict[int, tuple[str, bytes]]
+    random_bytes: RandomSource
+
+
+def connect(
+    path: Path, *, read_only: bool = False, random_bytes: RandomSource = os.urandom
+) -> JournalConnection:
     """Opens a connection in manual transaction mode. Raises `JournalError`."""
     try:
         with _opening:
@@ -56,7 +69,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=512,
+                factory=JournalConnection,
             )
+        connection.accepted, connection.random_bytes = {}, random_bytes
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
     except sqlite3.Error as error:
@@ -70,7 +85,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def connect_tail(path: Path) -> sqlite3.Connection:
+def connect_tail(path: Path) -> JournalConnection:
     """Opens a reading connection for the live tail, to be used by one thread at a time. Raises `JournalError`."""
     connection = connect(path, read_only=True)
     # Several are open at once, and the system caches the file already.
@@ -142,6 +157,8 @@ def explain_error(error: Exception, path: Path) -> Exception:
             if _code(error) in codes:
                 said = meaning.format(error=error, timeout=LOCK_TIMEOUT_S)
                 return JournalError(f"The journal {path} {said}. What was acknowledged is kept.")
+        if str(error).startswith("Could not decode to UTF-8"):
+            return JournalError(f"The journal {path} was changed by hand: a text in it is no UTF-8.")
     return error
 
 

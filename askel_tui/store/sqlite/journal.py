@@ -6,6 +6,7 @@ Writes go through one thread per process, which commits many of them together; r
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.journal.tables.audit.queries import read_entries
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.commit_watch import CommitWatch
-from askel_tui.store.sqlite.connection import connect, used_bytes
+from askel_tui.store.sqlite.connection import RandomSource, connect, used_bytes
 from askel_tui.store.sqlite.reader_pool import ReaderPool
 from askel_tui.store.sqlite.schema import prepare_schema
 from askel_tui.store.sqlite.writing.switching_writer import SwitchingWriter
@@ -31,14 +32,18 @@ FOLLOW_POLL_S = 60.0
 """Time that `follow_audit` waits for a commit before it waits again, in seconds."""
 
 
-async def open_journal(home_or_path: Path, *, lock: int | None = None) -> Journal:
+async def open_journal(
+    home_or_path: Path, *, lock: int | None = None, random_bytes: RandomSource = os.urandom
+) -> Journal:
     """Opens the journal of a home, or the one in a file. Raises `JournalError`.
+
+    The salts of the audit are made with `random_bytes`.
 
     With the descriptor of the home's lock a process of its own may write it in bulk mode; that process keeps the lock
     until it has ended.
     """
     path = await asyncio.to_thread(_journal_path, home_or_path)
-    connection = await asyncio.to_thread(connect, path)
+    connection = await asyncio.to_thread(connect, path, random_bytes=random_bytes)
     try:
         await asyncio.to_thread(prepare_schema, connection, path)
         watch = CommitWatch(path)
@@ -47,7 +52,7 @@ async def open_journal(home_or_path: Path, *, lock: int | None = None) -> Journa
         raise
     writer: Writer = ThreadWriter(connection, path, watch.notify)
     if lock is not None:
-        writer = SwitchingWriter(writer, path, watch.notify, lock)
+        writer = SwitchingWriter(writer, path, watch.notify, lock, random_bytes)
     return SqliteJournal(writer, ReaderPool(path), watch)
 
 
@@ -95,7 +100,7 @@ class SqliteJournal(Journal):
             seen = self._watch.changes
             entries, head = await self._read(read_entries, wanted, after, FOLLOW_PAGE_ROWS, False)
             for entry in entries:
-                after = entry.seq
+                after = entry.position
                 yield entry
             if len(entries) < FOLLOW_PAGE_ROWS:
                 # All entries up to the chain's end were searched, matching or not.

@@ -22,8 +22,14 @@ from askel_tui.store.journal.states import (
     UNCOMMON_STATUS,
     WAITING,
 )
+from askel_tui.store.journal.tables.audit.chain import join_first_chain
 from askel_tui.store.sqlite.backup import back_up
-from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_while_locked
+from askel_tui.store.sqlite.connection import (
+    JournalConnection,
+    begin_write,
+    explain_error,
+    retry_while_locked,
+)
 
 log = logging.getLogger(__name__)
 
@@ -175,17 +181,39 @@ UPDATE operations SET seq = -seq;
 UPDATE sqlite_sequence SET seq = seq * {SEQ_GAP} WHERE name = 'operations';
 UPDATE failures SET operation = operation * {SEQ_GAP};
 UPDATE requests SET operations = (SELECT json_group_array(value * {SEQ_GAP}) FROM json_each(operations))
-  WHERE answered IS NULL
+  WHERE answered IS NULL;
+CREATE TABLE audit_chains (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, number INTEGER NOT NULL, hash BLOB NOT NULL,
+  last INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE audit_accounts (connection TEXT PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO audit_accounts SELECT connection, max(account) FROM requests WHERE account NOT LIKE 'key:%'
+  GROUP BY connection;
+CREATE TABLE acceptances (
+  id INTEGER PRIMARY KEY, chain INTEGER NOT NULL, number INTEGER NOT NULL, before INTEGER NOT NULL,
+  at INTEGER NOT NULL, ranges TEXT NOT NULL, parts BLOB NOT NULL, hash BLOB NOT NULL);
+CREATE INDEX acceptances_at ON acceptances (at);
+ALTER TABLE audit ADD COLUMN chain INTEGER;
+ALTER TABLE audit ADD COLUMN number INTEGER;
+ALTER TABLE audit ADD COLUMN before INTEGER;
+ALTER TABLE audit ADD COLUMN salt BLOB;
+ALTER TABLE audit ADD COLUMN erased BLOB;
+ALTER TABLE requests ADD COLUMN parts TEXT;
+ALTER TABLE requests ADD COLUMN salts BLOB;
+ALTER TABLE requests ADD COLUMN erased TEXT;
+ALTER TABLE records ADD COLUMN salt BLOB
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
+
+CHAINS_STEP = 5
+"""The step after which the audit has a chain for each account."""
 
 _NO_BACKUP = """
 INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)
 """
 
 
-def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
+def prepare_schema(connection: JournalConnection, path: Path) -> None:
     """Makes the tables in a new file, or copies an older one and brings it up to date. Raises `JournalError`."""
     try:
         _prepare(connection, path)
@@ -193,7 +221,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
         raise explain_error(error, path) from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: JournalConnection, path: Path) -> None:
     if retry_while_locked(lambda: _version(connection, path)) == SCHEMA_VERSION:
         return
     retry_while_locked(lambda: connection.execute("PRAGMA page_size = 8192"))
@@ -203,6 +231,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"The journal {path} can't be shared between processes here: put it on a local disk."
         )
     begin_write(connection)
+    now = time.time_ns() // 1_000_000
     try:
         # Another process may have done all of it meanwhile.
         version = _version(connection, path)
@@ -211,8 +240,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         problem = back_up(path, version) if 0 < version < SCHEMA_VERSION else None
         for step in range(max(version, 1), SCHEMA_VERSION):
             _run(connection, MIGRATIONS[step])
+            if step == CHAINS_STEP:
+                join_first_chain(connection, now)
         if problem is not None:
-            connection.execute(_NO_BACKUP, (time.time_ns() // 1_000_000, problem))
+            connection.execute(_NO_BACKUP, (now, problem))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

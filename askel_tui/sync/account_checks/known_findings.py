@@ -156,7 +156,7 @@ class KnownFindings:
             ]
             active = {state.workflow: state.version for state in await self._journal.workflow_states()}
             known: dict[VersionedStep, dict[str, dict[str, Any]]] = {}
-            for entry in sorted(entries, key=lambda each: each.seq):
+            for entry in sorted(entries, key=lambda each: each.position):
                 if entry.kind == "delete":
                     known = {step: each for step, each in known.items() if step[0] != entry.workflow}
                     continue
@@ -181,7 +181,7 @@ class KnownFindings:
     async def _read_entries(self, kind: str) -> list[AuditEntry]:
         found: list[AuditEntry] = []
         while True:
-            after = found[-1].seq if found else 0
+            after = found[-1].position if found else 0
             part = await self._journal.audit_entries(AuditFilter(kind=kind), after=after)
             if not part:
                 return found

@@ -107,7 +107,7 @@ class PropertyWitnesses:
             else:
                 # The oldest since then: they are the first to miss a property that was renamed meanwhile.
                 entries = await self._journal.audit_entries(wanted, after=after, limit=MAX_WITNESSES_PER_STEP)
-            self._searched_to_seq[step] = max((entry.seq for entry in entries), default=after or 0)
+            self._searched_to_seq[step] = max((entry.position for entry in entries), default=after or 0)
             for entry in entries:
                 # With one identifier each, one call reads all of them.
                 identity = Identity(**dict([*(entry.profile or {}).items()][:1]))

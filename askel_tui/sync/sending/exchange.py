@@ -66,6 +66,7 @@ class Exchange:
                 revision=to.revision,
                 key=to.key,
                 operation_seqs=[stored.seq for stored in batch.operations],
+                parts=batch.request.parts,
             )
             request_id = await self._journal.open_request(intent, self._clock())
 

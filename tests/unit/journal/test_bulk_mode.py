@@ -53,7 +53,7 @@ async def test_what_is_written_stays_in_order_while_the_writer_changes(journal: 
     entries = await Desk(journal).entries(kind="connect")
     numbers = [(entry.response or {})["detail"]["number"] for entry in entries]
     assert numbers == ends == list(range(800))
-    assert await journal.verify_audit() == (800, None)
+    assert (await journal.verify_audit())[:2] == (800, None)
 
 
 async def test_an_error_and_its_facts_come_back(journal: Journal) -> None:

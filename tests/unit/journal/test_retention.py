@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables import retention
+from askel_tui.store.journal.tables.audit import anchors
 from askel_tui.store.paths import journal_file
+from askel_tui.store.sqlite.connection import connect
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, Desk, decision, hold
 
 pytestmark = pytest.mark.clock
@@ -47,8 +49,14 @@ async def test_old_entries_go_and_the_chain_still_holds(desk: Desk) -> None:
     assert after[:-1] == before[half:]
     marker = after[-1]
     assert marker.kind == "fold"
-    assert marker.response == {"detail": {"through": half, "entries": half, "hash": before[half - 1].hash}}
-    assert await desk.journal.verify_audit() == (half + 1, None)
+    assert marker.chain == "home"
+    assert marker.response is not None
+    detail = marker.response["detail"]
+    assert (detail["through"], detail["entries"]) == (half, half)
+    last, acceptances = before[half - 1], detail["chains"][0]
+    assert detail["chains"][1] == {"chain": last.chain, "through": half, "row": half, "hash": last.hash}
+    assert (acceptances["chain"], acceptances["through"]) == (f"connection:{CONNECTION}/acceptances", 1)
+    assert (await desk.journal.verify_audit())[:2] == (half + 1, None)
     assert await desk.journal.prune_history(border, desk.now) == 0
     assert len(await desk.entries()) == half + 1
     await desk.send(await desk.planned(1))
@@ -63,7 +71,7 @@ async def test_pruning_again_and_again(desk: Desk) -> None:
         assert (await desk.journal.verify_audit())[1] is None
     entries = await desk.entries()
     assert [entry.kind for entry in entries] == ["fold"]
-    assert (await desk.journal.verify_audit()) == (1, None)
+    assert (await desk.journal.verify_audit())[:2] == (1, None)
 
 
 async def test_records_that_nothing_waits_for_go_and_others_stay(desk: Desk) -> None:
@@ -106,8 +114,8 @@ async def test_a_follower_is_not_disturbed(desk: Desk) -> None:
     seen: list[int] = []
 
     async def follow() -> None:
-        async for entry in desk.journal.follow_audit(EVERYTHING, before[-3].seq):
-            seen.append(entry.seq)
+        async for entry in desk.journal.follow_audit(EVERYTHING, before[-3].position):
+            seen.append(entry.position)
             if entry.kind == "connect":
                 return
 
@@ -117,15 +125,15 @@ async def test_a_follower_is_not_disturbed(desk: Desk) -> None:
     await pruning
     await desk.journal.write_decision(decision("connect"), desk.now)
     await follower
-    assert seen == list(range(before[-3].seq + 1, seen[-1] + 1))
+    assert seen == list(range(before[-3].position + 1, seen[-1] + 1))
     assert (await desk.journal.verify_audit())[1] is None
 
 
 async def test_cut_off_entries_without_a_marker_break_the_chain(desk: Desk, tmp_path: Path) -> None:
-    await _old_and_new(desk)
+    _, entries = await _old_and_new(desk)
     with connected(tmp_path) as db:
         db.execute("DELETE FROM audit WHERE seq <= 5")
-    assert (await desk.journal.verify_audit())[1] == 1
+    assert (await desk.journal.verify_audit()).broken == (entries[0].chain, 1, "it is missing")
 
 
 async def test_a_change_behind_the_marker_is_found(desk: Desk, tmp_path: Path) -> None:
@@ -134,16 +142,20 @@ async def test_a_change_behind_the_marker_is_found(desk: Desk, tmp_path: Path) -
     first = before[len(before) // 2].seq
     with connected(tmp_path) as db:
         db.execute("UPDATE audit SET actor = 'mallory' WHERE seq = ?", (first,))
-    assert (await desk.journal.verify_audit())[1] == first
+    broken = (await desk.journal.verify_audit()).broken
+    assert broken is not None
+    assert broken.seq == first
 
 
 async def test_interrupted_pruning_is_finished_later(desk: Desk, tmp_path: Path) -> None:
     """The marker stands, and only some of the entries are gone."""
     border, before = await _old_and_new(desk)
     half = len(before) // 2
-    with connected(tmp_path) as db:
+    with closing(connect(journal_file(tmp_path))) as db:
         db.execute("BEGIN IMMEDIATE")
-        assert retention.write_marker(db, half, desk.now)
+        entries, _, ends = anchors.old_ends(db, border)
+        assert entries == half
+        assert anchors.write_marker(db, entries, ends, desk.now)
         retention.delete_rows(db, "audit", {"through": half}, 2)
         db.execute("COMMIT")
     assert (await desk.journal.verify_audit())[1] is None

@@ -10,7 +10,8 @@ from typing import Any
 
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
-from askel_tui.store.journal.transaction import Transaction
+from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, record_commitment
+from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 _SELECT = "SELECT seq, connection, received, body FROM records"
 _OF_EVENT = "FROM records INDEXED BY records_event WHERE connection = ? AND event = ?"
@@ -29,13 +30,19 @@ def accept_records(
 ) -> list[AcceptResult]:
     """Stores records that are not stored yet; returns one result per record, in order."""
     results: list[AcceptResult] = []
-    for record_id, event, actor, body in records:
+    salts = db.random_bytes(SALT_BYTES * len(records))
+    for index, (record_id, event, actor, body) in enumerate(records):
+        salt = salts[SALT_BYTES * index : SALT_BYTES * (index + 1)]
         stored = db.execute(
-            "INSERT INTO records (connection, id, event, received, actor, body) VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO records (connection, id, event, received, actor, body, salt) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING",
-            (connection, record_id, event, now, actor, body),
+            (connection, record_id, event, now, actor, body, salt),
         )
-        results.append("new" if stored.rowcount == 1 else _compare(db, connection, record_id, body))
+        if stored.rowcount == 1:
+            db.accepted[inserted_id(stored)] = connection, record_commitment(salt, connection, now, body)
+            results.append("new")
+        else:
+            results.append(_compare(db, connection, record_id, body))
     return results
 
 

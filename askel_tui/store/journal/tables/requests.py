@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Identity
+from askel_tui.store.journal import statements
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.rows import (
     GateAnswer,
@@ -23,6 +23,7 @@ from askel_tui.store.journal.rows import (
 from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
 from askel_tui.store.journal.tables import failures, holds, lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
+from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, body_digest
 from askel_tui.store.journal.tables.audit.encoding import gate_document, response_document
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
@@ -96,12 +97,17 @@ def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
         raise StaleOperations(
             [seq for seq in intent.operation_seqs if seq not in rows or rows[seq].state != WAITING]
         )
+    lengths = intent.parts or (len(intent.body),)
+    salts = db.random_bytes(SALT_BYTES * len(lengths))
+    digest = body_digest(intent.body, lengths, salts, {})
+    if digest is None:
+        raise ValueError("the parts of a request don't make its body")
     db.execute(
         "INSERT INTO requests (id, connection, account, call, method, path, revision, key, opened, digest, operations, "
-        "body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "body, parts, salts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             request, intent.connection, intent.account, intent.call, intent.method, intent.path, intent.revision,
-            intent.key, now, hashlib.sha256(intent.body).digest(), listed, intent.body,
+            intent.key, now, digest, listed, intent.body, statements.json_list(lengths), salts,
         ),
     )  # fmt: skip
     return request

@@ -6,25 +6,15 @@ is. Everything is done in small parts, from the oldest on, so that other writes 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from askel_tui.store.journal import statements
-from askel_tui.store.journal.rows import Decision
-from askel_tui.store.journal.states import DECISION_KIND
-from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR, write_decision
 from askel_tui.store.journal.transaction import Transaction
-
-PRUNE_MARKER_KIND = "fold"
-"""The kind of the marker entries."""
-
-_MARKER = (
-    f"SELECT response FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND kind = '{PRUNE_MARKER_KIND}' "
-    "ORDER BY seq DESC LIMIT 1"
-)
 
 _DELETE: Mapping[str, str] = {
     "audit": "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE seq <= :through ORDER BY seq LIMIT :limit)",
+    "acceptances": "DELETE FROM acceptances WHERE id IN "
+    "(SELECT id FROM acceptances WHERE id <= :through ORDER BY id LIMIT :limit)",
     "requests": "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE id < :first AND answered < :before "
     "AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.request = requests.id) ORDER BY id LIMIT :limit)",
     "notices": "DELETE FROM notices WHERE seq IN (SELECT seq FROM notices WHERE at < :before "
@@ -41,34 +31,6 @@ AND NOT EXISTS (SELECT 1 FROM workflows w WHERE w.connection = r.connection AND 
 AND r.seq NOT IN (SELECT record_seq FROM failures)
 ORDER BY r.seq LIMIT :limit
 """
-
-
-def chain_anchor(db: Transaction) -> tuple[int, bytes] | None:
-    """Returns the last entry that was pruned, and its hash; None where none was."""
-    row = db.execute(_MARKER).fetchone()
-    if row is None:
-        return None
-    detail = json.loads(row[0])["detail"]
-    return int(detail["through"]), bytes.fromhex(detail["hash"])
-
-
-def last_old_entry(db: Transaction, before: int) -> int:
-    """Finds the last of the entries at the chain's beginning that are all older than `before`; 0 where there is
-    none."""
-    (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
-    (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
-    return int(head if first is None else first - 1)
-
-
-def write_marker(db: Transaction, through: int, now: int) -> bool:
-    """Writes the marker before entries are deleted. Returns False where they are gone already."""
-    known = chain_anchor(db)
-    found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
-    if found is None or (known is not None and known[0] >= through):
-        return False
-    detail = {"through": through, "entries": through - (known[0] if known else 0), "hash": found[0].hex()}
-    write_decision(db, Decision(PRUNE_MARKER_KIND, SYSTEM_ACTOR, detail=detail), now)
-    return True
 
 
 def first_audited_request(db: Transaction) -> int:
@@ -114,5 +76,8 @@ def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> 
 
 def delete_request_bodies(db: Transaction, ids: Sequence[int]) -> int:
     """Deletes the bodies of requests; their digests stay. Returns how many."""
-    sql = "UPDATE requests SET body = NULL, operations = '[]' WHERE id IN (SELECT value FROM json_each(?))"
+    sql = (
+        "UPDATE requests SET body = NULL, parts = NULL, salts = NULL, erased = NULL, operations = '[]' "
+        "WHERE id IN (SELECT value FROM json_each(?))"
+    )
     return db.execute(sql, (statements.json_list(ids),)).rowcount

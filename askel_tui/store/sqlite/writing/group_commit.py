@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.sqlite.connection import begin_write, explain_error
+from askel_tui.store.journal.tables.audit.acceptances import seal
+from askel_tui.store.sqlite.connection import JournalConnection, begin_write, explain_error
 
 MAX_GATHER_S = 0.05
 """Time that a transaction may gather jobs, in seconds."""
@@ -40,7 +41,7 @@ class GroupCommitter(Generic[J]):
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: JournalConnection,
         path: Path,
         poll_job: Callable[[], J | None],
         clock: Callable[[], float] = time.monotonic,
@@ -56,11 +57,13 @@ class GroupCommitter(Generic[J]):
         group = [job]
         try:
             begin_write(self._connection)
+            self._connection.accepted.clear()
             self._gather(group)
             if group[-1].error is not None:
                 # Savepoints cost a third of the speed, so they are taken only where one is needed.
                 self._run_with_savepoints(group)
             if self._connection.in_transaction:
+                seal(self._connection)
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(group, explain_error(error, self._path))

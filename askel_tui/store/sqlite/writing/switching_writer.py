@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.connection import RandomSource, connect
 from askel_tui.store.sqlite.writing.process_writer import ProcessWriter
 from askel_tui.store.sqlite.writing.writer import ThreadWriter, Writer, write
 
@@ -18,11 +19,22 @@ T = TypeVar("T")
 class SwitchingWriter:
     """A `Writer` that hands over to another one and back; writes stay in order."""
 
-    def __init__(self, writer: Writer, path: Path, on_commit: Callable[[], None], lock: int) -> None:
-        """Makes a writer that begins with `writer`; `lock` is the descriptor of the home's lock."""
+    def __init__(
+        self,
+        writer: Writer,
+        path: Path,
+        on_commit: Callable[[], None],
+        lock: int,
+        random_bytes: RandomSource = os.urandom,
+    ) -> None:
+        """Makes a writer that begins with `writer`; `lock` is the descriptor of the home's lock.
+
+        A process of its own takes its random bytes from the system, this one from `random_bytes`.
+        """
         self._path = path
         self._on_commit = on_commit
         self._lock = lock
+        self._random_bytes = random_bytes
         self._writer = writer
         self._bulk = False
         self._postponed: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
@@ -39,7 +51,7 @@ class SwitchingWriter:
     async def leave_bulk_mode(self) -> None:
         """Lets this process write again. Raises `JournalError`."""
         if self._bulk:
-            connection = await asyncio.to_thread(connect, self._path)
+            connection = await asyncio.to_thread(connect, self._path, random_bytes=self._random_bytes)
             self._bulk = False
             await self._switch(ThreadWriter(connection, self._path, self._on_commit))
 

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.sqlite.connection import JournalConnection
 from askel_tui.store.sqlite.writing.group_commit import GroupCommitter, WriteJob, call_with_connection
 from askel_tui.worker_process.futures import resolve
 
@@ -47,7 +48,7 @@ class _Job(WriteJob):
 class ThreadWriter:
     """A `Writer` in a thread of this process."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, on_commit: Callable[[], None]) -> None:
+    def __init__(self, connection: JournalConnection, path: Path, on_commit: Callable[[], None]) -> None:
         """Starts the thread. `on_commit` is called on the event loop after each commit."""
         self._path = path
         self._on_commit = on_commit

@@ -48,7 +48,7 @@ class EntryDetail(VerticalScroll, can_focus=True):
 
     def show(self, entry: AuditEntry, history: Sequence[TailRow]) -> None:
         """Shows an entry and the history of its record."""
-        self.border_title = f"Entry {entry.seq:,}"
+        self.border_title = f"Entry {entry.position:,}"
         self.query_one("#entry-text", Static).update(entry_content(entry, history))
 
     def clear(self) -> None:
@@ -77,6 +77,7 @@ def entry_content(entry: AuditEntry, history: Sequence[TailRow]) -> Content:
         ("revision", entry.revision),
         ("key", entry.key),
         ("operation", entry.operation),
+        ("chain", f"{entry.chain}, entry {entry.seq:,}"),
         ("hash", entry.hash[:16] + "…"),
     ):
         if value:
@@ -89,7 +90,7 @@ def entry_content(entry: AuditEntry, history: Sequence[TailRow]) -> Content:
         parts.append(("\nLife of the record\n", "bold $primary"))
         for row in history:
             sign, style = RESULT_LABELS.get(row.status, (row.status, "doubt"))
-            here = "▸ " if row.seq == entry.seq else "  "
+            here = "▸ " if row.seq == entry.position else "  "
             parts += [
                 f"{here}{format_time_of_day(row.at)} ",
                 (f"{sanitize(sign):<13} ", STYLE_BY_PART[style]),

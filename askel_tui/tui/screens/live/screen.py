@@ -212,7 +212,7 @@ class LiveScreen(AskelScreen):
         row, feed = self.query_one(Tail).selected_row, self._feed
         if row is None or feed is None:
             return None
-        if self._entry is None or self._entry.seq != row.seq:
+        if self._entry is None or self._entry.position != row.seq:
             self._entry = await asyncio.wrap_future(feed.read_entry(row.seq))
         return self._entry
 
@@ -225,7 +225,7 @@ class LiveScreen(AskelScreen):
     async def _copy_json(self) -> None:
         entry = await self._selected_entry()
         if entry is not None:
-            copy(self, encode_json(asdict(entry), indent=2), f"entry {entry.seq}")
+            copy(self, encode_json(asdict(entry), indent=2), f"entry {entry.position}")
 
     def action_copy_curl(self) -> None:
         """Copies the entry's request as curl."""

@@ -1,22 +1,37 @@
 """Appending to the audit, whose entries are chained by hashes so that a later change of one is found.
 
-An entry's hash is SHA-256 over the previous entry's hash (hex) and the canonical JSON of the entry without its hash.
-In there a request stands with the digest of its body, so that old bodies can be pruned and the chain still holds.
+What an entry's hash covers is in `commitments`; to which chain an entry belongs, in `chains`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, get_args
 
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Operation, Target, split_encoded
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
+from askel_tui.store.journal.tables.audit.chains import (
+    FIRST_CHAIN,
+    FIRST_CHAIN_ID,
+    ChainEnd,
+    ChainEnds,
+    ChainKind,
+    all_chains,
+    chain_name,
+    find_account,
+)
+from askel_tui.store.journal.tables.audit.commitments import (
+    SALT_BYTES,
+    commitment,
+    entry_frame,
+    entry_hash,
+    payload_bytes,
+    request_fields,
+)
 from askel_tui.store.journal.tables.audit.encoding import pack_operation_id
 from askel_tui.store.journal.tables.counters import CounterChanges
 from askel_tui.store.journal.tables.queue_row import QueueRow
@@ -28,7 +43,13 @@ SYSTEM_ACTOR = "askel"
 AUDIT_BATCH_ROWS = 1_000
 """The number of entries that are gathered before they are written."""
 
-_OWN_COLUMNS = "seq, record, operation, hash, profile"
+JOIN_KIND = "join"
+"""The kind of an entry that closes another chain."""
+
+SALTS_PER_BLOCK = 64
+"""The number of salts that are taken from one block of random bytes."""
+
+_OWN_COLUMNS = "seq, number, before, record, operation, hash, salt, profile"
 """The columns in which the entries of one frame differ."""
 
 
@@ -45,23 +66,19 @@ class CarryingRequest:
 
     def hashed_fields(self) -> dict[str, Any]:
         """Returns the fields of a request that the chain hashes."""
-        return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
-
-
-def _json_text(value: str | None) -> str:
-    """Encodes a text as JSON, as `canonical_json` writes it."""
-    return "null" if value is None else encode_basestring(value)
+        return request_fields(self.id, self.method, self.path, self.digest)
 
 
 @dataclass(slots=True, eq=False)
 class _Frame:
     """The shared part of entries that differ only in record, operation and profile, and their unwritten rows."""
 
-    head: str
-    middle: str
-    tail: str
+    chain: ChainEnd
+    text: tuple[str, str, str]
+    """The text of the entries, around their own values."""
+    response: str | None
     shared: Mapping[str, Any]
-    target: Target | None
+    target: Target | Mapping[str, Any] | None
     """The target of the entries: kept, so that no other target can come to have its `id()`."""
     rows: list[tuple[Any, ...]]
 
@@ -72,10 +89,11 @@ class AuditChain:
     def __init__(self, db: Transaction, now: int) -> None:
         self._db = db
         self._now = now
-        self._seq, head = db.execute("SELECT seq, hash FROM audit_head").fetchone()
-        self._hash: bytes = head
-        self._first: int = self._seq
-        self._written = self._seq
+        self._ends = ChainEnds(db)
+        (self._row,) = db.execute("SELECT seq FROM audit_head").fetchone()
+        self._first: int = self._row
+        self._written = self._row
+        self._salts = b""
         self._frames: dict[tuple[Any, ...], _Frame] = {}
 
     def append(
@@ -117,6 +135,15 @@ class AuditChain:
             record=decision.record,
             response={"detail": detail} if detail else None,
         )
+
+    def append_join(self, connection: str | None, chain: str) -> None:
+        """Closes a chain, with an entry in the connection's chain that says where it ended."""
+        closed = self._ends.named(chain)
+        closed.closed = True
+        frame = self._frame(
+            JOIN_KIND, "done", None, connection, None, None, None, None, None, 0, None, closed.as_target()
+        )
+        self._append(frame, None, None, None)
 
     def append_operation(
         self, row: QueueRow, operation: Operation, status: str, detail: str | None, actor: str | None = None
@@ -165,10 +192,11 @@ class AuditChain:
             self._append(frame, row.record, ident, profiles.get(row.seq, profile))
 
     def flush(self) -> None:
-        """Writes the appended entries, and the new end of the chain."""
-        if self._seq > self._first:
+        """Writes the appended entries, and the new ends of the chains."""
+        if self._row > self._first:
             self._write()
-            self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
+            self._ends.save()
+            self._db.execute("UPDATE audit_head SET seq = ?", (self._row,))
 
     def _frame(
         self,
@@ -183,60 +211,54 @@ class AuditChain:
         response: Mapping[str, Any] | None,
         attempts: int,
         ms: int | None,
+        named: Mapping[str, Any] | None = None,
     ) -> _Frame:
         actor = actor or SYSTEM_ACTOR
         answer = canonical_json(response).decode() if response else None
         request, revision, key = None, None, None
         if carried_by is not None:
             request, revision, key = carried_by.id, carried_by.revision, carried_by.key
-        alike = (kind, status, actor, connection, workflow, step, id(target), request, answer, attempts, ms)
+        named = target.as_dict() if target is not None else named
+        alike = (
+            kind, status, actor, connection, workflow, step, id(target or named), request, answer, attempts, ms
+        )  # fmt: skip
         frame = self._frames.get(alike)
         if frame is not None:
             return frame
-        named = None if target is None else canonical_json(target.as_dict()).decode()
-        hashed_request = None if carried_by is None else canonical_json(carried_by.hashed_fields()).decode()
-        # The canonical JSON of an entry, in the order of its sorted names, around the entry's own values.
-        head = (
-            f'{{"actor":{_json_text(actor)},"at":{self._now},"attempts":{attempts},'
-            f'"connection":{_json_text(connection)},"key":{_json_text(key)},"kind":{_json_text(kind)},'
-            f'"ms":{"null" if ms is None else ms},"operation":'
-        )
-        middle = (
-            f',"request":{hashed_request or "null"},"response":{answer or "null"},'
-            f'"revision":{_json_text(revision)},"seq":'
-        )
-        tail = (
-            f',"status":{_json_text(status)},"step":{_json_text(step)},"target":{named or "null"},'
-            f'"workflow":{_json_text(workflow)}}}'
-        )
+        chain = self._ends.of_writes(connection)
+        text = entry_frame(
+            chain.name, self._now, actor, kind, status, connection, workflow, step, named,
+            None if carried_by is None else carried_by.hashed_fields(), attempts, ms, revision, key,
+        )  # fmt: skip
         shared = {
-            "at": self._now, "actor": actor, "connection": connection, "workflow": workflow, "step": step,
-            "kind": kind, "status": status, "request": request, "attempts": attempts, "ms": ms,
-            "revision": revision, "key": key, "target": named, "response": answer,
+            "chain": chain.id, "at": self._now, "actor": actor, "connection": connection, "workflow": workflow,
+            "step": step, "kind": kind, "status": status, "request": request, "attempts": attempts, "ms": ms,
+            "revision": revision, "key": key, "response": answer,
+            "target": None if named is None else canonical_json(named).decode(),
         }  # fmt: skip
-        frame = self._frames[alike] = _Frame(head, middle, tail, shared, target, [])
+        frame = self._frames[alike] = _Frame(chain, text, answer, shared, target or named, [])
         return frame
 
     def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
-        self._seq += 1
+        if not self._salts:
+            self._salts = self._db.random_bytes(SALT_BYTES * SALTS_PER_BLOCK)
+        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+        chain = frame.chain
+        payload = commitment(salt, payload_bytes(profile, frame.response))
+        number = chain.number + 1
+        digest = entry_hash(frame.text, number, chain.hash, payload, ident, record)
+        self._row += 1
         packed = None if ident is None else pack_operation_id(ident)
-        before = self._hash.hex()
-        entry = (
-            f'{frame.head}{_json_text(ident)},"prev":"{before}","profile":{profile or "null"},'
-            f'"record":{_json_text(record)}{frame.middle}{self._seq}{frame.tail}'
-        )
-        # Half a surrogate pair makes `canonical_json` escape all of an entry.
-        data = canonical_json(json.loads(entry)) if "\\ud" in entry else entry.encode()
-        self._hash = hashlib.sha256(before.encode() + data).digest()
-        frame.rows.append((self._seq, record, packed, self._hash, profile))
-        if self._seq - self._written >= AUDIT_BATCH_ROWS:
+        frame.rows.append((self._row, number, chain.row, record, packed, digest, salt, profile))
+        chain.number, chain.hash, chain.row = number, digest, self._row
+        if self._row - self._written >= AUDIT_BATCH_ROWS:
             self._write()
 
     def _write(self) -> None:
         for frame in self._frames.values():
             statements.insert_rows(self._db, "audit", _OWN_COLUMNS, frame.rows, shared=frame.shared)
             frame.rows.clear()
-        self._written = self._seq
+        self._written = self._row
 
 
 def write_decision(db: Transaction, decision: Decision, now: int) -> None:
@@ -250,7 +272,37 @@ def write_decision(db: Transaction, decision: Decision, now: int) -> None:
         counters.write(db)
 
 
-def chain_hash(before: bytes, entry: Mapping[str, Any]) -> bytes:
-    """Computes the hash of an entry (without `prev` and `hash`) that follows the one with the hash `before`."""
-    prev = before.hex()
-    return hashlib.sha256(prev.encode() + canonical_json({**entry, "prev": prev})).digest()
+def save_account(db: Transaction, connection: str, account: str | None, now: int) -> None:
+    """Records which account a connection writes to; None while that is not known.
+
+    Its own chains go on in the account's: a joint entry there says where each of them ended.
+    """
+    known = find_account(db, connection)
+    if known == account:
+        return
+    if account is None:
+        db.execute("DELETE FROM audit_accounts WHERE connection = ?", (connection,))
+        return
+    own = [] if known else [chain_name(db, connection, kind) for kind in get_args(ChainKind)]
+    db.execute(
+        "INSERT OR REPLACE INTO audit_accounts (connection, account) VALUES (?, ?)", (connection, account)
+    )
+    _join(db, connection, own, now)
+
+
+def join_first_chain(db: Transaction, now: int) -> None:
+    """Closes the chain of the entries of version 0.1.0, if there are any, with an entry in the home's chain."""
+    db.execute(
+        "INSERT INTO audit_chains (id, name, number, hash, last) SELECT ?, ?, seq, hash, seq FROM audit_head",
+        (FIRST_CHAIN_ID, FIRST_CHAIN),
+    )
+    _join(db, None, [FIRST_CHAIN], now)
+
+
+def _join(db: Transaction, connection: str | None, chains: Sequence[str], now: int) -> None:
+    used = {end.name for end in all_chains(db) if end.number}
+    work = AuditChain(db, now)
+    for name in chains:
+        if name in used:
+            work.append_join(connection, name)
+    work.flush()

@@ -18,7 +18,8 @@ EVENTS_SAMPLED_PER_REQUEST = 3
 """The number of events of one request that are read back."""
 
 _FIND = f"""
-SELECT a.seq, a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, a.request
+SELECT a.seq, coalesce(a.number, a.seq), a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind,
+  a.profile, a.target, a.request
 FROM audit a NOT INDEXED
 WHERE a.seq > :after AND a.at >= :since AND a.status = 'unconfirmed' AND a.request IS NOT NULL AND a.kind IN
   ('subscribe', 'unsubscribe', 'track_event', 'trigger_flow')
@@ -49,9 +50,9 @@ def unconfirmed_writes(
 
 
 def _unconfirmed(row: tuple[Any, ...]) -> UnconfirmedWrite:
-    seq, at, connection, workflow, step, record, operation, kind, profile, target, request = row
+    seq, number, at, connection, workflow, step, record, operation, kind, profile, target, request = row
     return UnconfirmedWrite(
-        seq, at, connection, workflow, step, record, unpack_operation_id(operation) or "", kind,
+        seq, number, at, connection, workflow, step, record, unpack_operation_id(operation) or "", kind,
         Identity(**json.loads(profile)), None if target is None else Target(**json.loads(target)), request,
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now:
             step=write.step,
             record=write.record,
             operation=operation,
-            response={"detail": each.detail, "entry": write.seq},
+            response={"detail": each.detail, "entry": write.number},
         )
         count += 1
     chain.flush()

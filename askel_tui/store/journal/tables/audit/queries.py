@@ -1,30 +1,29 @@
-"""Reading the audit: filters that use an index, and the check of the chain."""
+"""Reading the audit, with filters that use an index."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.journal.states import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
-from askel_tui.store.journal.tables import retention
-from askel_tui.store.journal.tables.audit.chain import chain_hash
+from askel_tui.store.journal.tables.audit.anchors import Anchor, chain_anchors
+from askel_tui.store.journal.tables.audit.chains import FIRST_CHAIN_ID
+from askel_tui.store.journal.tables.audit.commitments import commitment, payload_bytes
 from askel_tui.store.journal.tables.audit.encoding import decode_body, unpack_operation_id
 from askel_tui.store.journal.transaction import Transaction
 
-CHECK_BATCH_ROWS = 5_000
-"""The number of entries that are checked in one read, so that no read keeps the write-ahead log from being emptied."""
-
-_COLUMNS = (
+COLUMNS = (
     "a.seq, a.at, a.actor, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, "
     "a.status, a.response, a.attempts, a.ms, a.revision, a.key, a.hash, a.request, r.method, r.path, r.digest, "
-    "(SELECT p.hash FROM audit p WHERE p.seq = a.seq - 1)"
+    "a.chain, a.number, a.before, a.salt, a.erased"
 )
-_ZERO = bytes(32)
+_NAMED = (
+    f"{COLUMNS}, (SELECT c.name FROM audit_chains c WHERE c.id = coalesce(a.chain, {FIRST_CHAIN_ID})), "
+    "(SELECT p.hash FROM audit p WHERE p.seq = coalesce(a.before, a.seq - 1))"
+)
 
 DIFFERS = """a.response IS NOT NULL AND instr(a.response, '"differences":[') AND
 coalesce(json_type(a.response, '$.differences'), json_type(a.response, '$.detail.differences')) = 'array'"""
@@ -39,7 +38,7 @@ def read_entries(
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     index, conditions, parameters = filter_conditions(wanted)
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM audit a {index} LEFT JOIN requests r ON r.id = a.request "
+        f"SELECT {_NAMED} FROM audit a {index} LEFT JOIN requests r ON r.id = a.request "
         f"WHERE {' AND '.join(['a.seq > :after', *conditions])} "
         f"ORDER BY a.seq {'DESC' if newest else 'ASC'} LIMIT :limit",
         {**parameters, "after": after, "limit": limit},
@@ -115,21 +114,29 @@ def _lower(text: str) -> str:
 
 def _entries(db: Transaction, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntry]:
     bodies: dict[int, dict[str, Any]] = {}
+    anchors: Mapping[str, Anchor] | None = None
     for row in rows:
-        fields, digest, prev = _fields(row), row[17], row[22]
+        fields, (chain, prev) = entry_fields(row), row[-2:]
         request = fields["request"]
         if request is not None:
             # The entries of a packed request share its body.
             if request["id"] not in bodies:
                 bodies[request["id"]] = _body(db, request["id"])
             fields["request"] = request | bodies[request["id"]]
-        yield AuditEntry(**fields, prev=(prev or _before(db, row[0])).hex(), hash=digest.hex())
-
-
-def _before(db: Transaction, seq: int) -> bytes:
-    """Returns the hash before an entry whose predecessor is not there: it was pruned, or there never was one."""
-    anchor = retention.chain_anchor(db)
-    return anchor[1] if anchor is not None and anchor[0] == seq - 1 else _ZERO
+        if prev is None:
+            # The entry before was pruned, or there never was one.
+            anchors = chain_anchors(db) if anchors is None else anchors
+            anchor = anchors.get(chain)
+            prev = bytes(32) if anchor is None or anchor.number != fields["seq"] - 1 else anchor.hash
+        payload = entry_payload(row)
+        yield AuditEntry(
+            **fields,
+            chain=chain,
+            position=row[0],
+            payload=None if payload is None else payload.hex(),
+            prev=prev.hex(),
+            hash=row[17].hex(),
+        )
 
 
 def _body(db: Transaction, request: int) -> dict[str, Any]:
@@ -137,18 +144,26 @@ def _body(db: Transaction, request: int) -> dict[str, Any]:
     return {"body": None, "folded": True} if body is None else {"body": decode_body(body)}
 
 
-def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Reads an entry's fields as they were hashed."""
+def entry_fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Reads the fields that an entry's hash covers, in whichever way."""
     (
         seq, at, actor, connection, workflow, step, record, operation, kind, profile, target, status, response,
-        attempts, ms, revision, key, _, request, method, path, digest, _,
-    ) = row  # fmt: skip
+        attempts, ms, revision, key, _, request, method, path, digest, _, number,
+    ) = row[:24]  # fmt: skip
     return {
-        "seq": seq, "at": at, "actor": actor, "connection": connection, "workflow": workflow, "step": step,
+        "seq": number or seq, "at": at, "actor": actor, "connection": connection, "workflow": workflow, "step": step,
         "record": record, "operation": unpack_operation_id(operation), "kind": kind, "profile": _parsed(profile),
         "target": _parsed(target), "request": _request(request, method, path, digest), "status": status,
         "response": _parsed(response), "attempts": attempts, "ms": ms, "revision": revision, "key": key,
     }  # fmt: skip
+
+
+def entry_payload(row: tuple[Any, ...]) -> bytes | None:
+    """Returns the commitment to an entry's payload; None where the entry is of version 0.1.0."""
+    profile, response, chain, salt, erased = row[9], row[12], row[22], row[25], row[26]
+    if chain is None:
+        return None
+    return bytes(erased) if salt is None else commitment(salt, payload_bytes(profile, response))
 
 
 def _request(
@@ -161,59 +176,3 @@ def _request(
 
 def _parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
-
-
-@dataclass(frozen=True, slots=True)
-class ChainCheck:
-    """The progress of checking the chain: the last entry that fits, its hash, and whether the check has ended."""
-
-    seq: int = 0
-    hash: bytes = _ZERO
-    ended: bool = False
-    broken: int | None = None
-    start: int = 0
-    """The entry after which checking began: the last one that was pruned."""
-    request: int | None = None
-    """The last request whose body was compared with its digest."""
-
-
-def check_chain(db: Transaction, so_far: ChainCheck) -> ChainCheck:
-    """Checks the next entries of the chain, from the first one that was not pruned."""
-    anchor = retention.chain_anchor(db) if so_far.seq == 0 else None
-    if anchor is not None:
-        so_far = ChainCheck(*anchor, start=anchor[0])
-    start = so_far.start
-    head, head_hash = db.execute("SELECT seq, hash FROM audit_head").fetchone()
-    seq, before, request = so_far.seq, so_far.hash, so_far.request
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM audit a LEFT JOIN requests r ON r.id = a.request "
-        "WHERE a.seq > ? ORDER BY a.seq LIMIT ?",
-        (seq, CHECK_BATCH_ROWS),
-    )
-    count = 0
-    for row in rows:
-        count += 1
-        fits = row[0] == seq + 1 and _hash(before, row) == row[17]
-        if fits and row[18] is not None and row[18] != request:
-            fits, request = _body_fits(db, row[18], row[21]), row[18]
-        if not fits:
-            return ChainCheck(seq, before, ended=True, broken=seq + 1, start=start)
-        seq, before = row[0], row[17]
-    if count == CHECK_BATCH_ROWS:
-        return ChainCheck(seq, before, request=request, start=start)
-    # Where entries were cut off at the end, no entry has the hash of the head.
-    whole = head == seq and head_hash == before
-    return ChainCheck(seq, before, ended=True, broken=None if whole else min(seq, head) + 1, start=start)
-
-
-def _hash(before: bytes, row: tuple[Any, ...]) -> bytes | None:
-    try:
-        return chain_hash(before, _fields(row))
-    except (ValueError, AttributeError, TypeError):
-        # A value that this program never wrote: it can't fit.
-        return None
-
-
-def _body_fits(db: Transaction, request: int, digest: bytes) -> bool:
-    (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
-    return body is None or hashlib.sha256(body).digest() == digest

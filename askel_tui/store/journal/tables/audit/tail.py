@@ -122,7 +122,7 @@ def read_rows(db: Transaction, seqs: Sequence[int]) -> list[TailRow]:
 def read_entry(db: Transaction, seq: int) -> AuditEntry | None:
     """Reads the whole entry of a `seq`; None where there is none."""
     found, _ = read_entries(db, AuditFilter(), seq - 1, 1, False)
-    return found[0] if found and found[0].seq == seq else None
+    return found[0] if found and found[0].position == seq else None
 
 
 def record_history(db: Transaction, record: str, limit: int = 200) -> list[TailRow]:
