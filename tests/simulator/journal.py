@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.commit_watch import CommitWatch
-from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.connection import JournalConnection, connect
 from askel_tui.store.sqlite.journal import SqliteJournal
 from askel_tui.store.sqlite.reader_pool import ReaderPool
 from askel_tui.store.sqlite.schema import prepare_schema
@@ -49,7 +49,7 @@ class _Job(WriteJob):
 class LoopWriter:
     """A `Writer` in the event loop. It dies where it is ending to, and answers nobody from then on."""
 
-    def __init__(self, connection: sqlite3.Connection, home: Path, on_commit: Callable[[], None]) -> None:
+    def __init__(self, connection: JournalConnection, home: Path, on_commit: Callable[[], None]) -> None:
         self._home = home
         self._path = journal_file(home)
         self._on_commit = on_commit
@@ -111,7 +111,7 @@ class LoopWriter:
 def open_journal_in_loop(home: Path, chance: random.Random) -> tuple[SqliteJournal, LoopWriter]:
     """Opens the journal of a home; nothing is forced to the disk, for no machine loses its power here."""
     path = journal_file(home)
-    connection = connect(path)
+    connection = connect(path, random_bytes=random.Random(chance.random()).randbytes)
     connection.execute("PRAGMA synchronous = OFF")
     prepare_schema(connection, path)
     watch = CommitWatch(path, poll_interval_s=60.0)

@@ -22,6 +22,7 @@ from askel_tui.sandbox.state.profiles import create_profile
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Failure, Hold
+from askel_tui.store.journal.tables.audit.checking import AuditBreak
 from askel_tui.sync.engine.command_bus import submit
 from tests.simulator.account import KEY, SimulatedKlaviyo, build_world
 from tests.simulator.journal import Crash
@@ -49,7 +50,7 @@ class Ending:
     records: list[dict[str, Any]] = field(default_factory=list)
     """The records in the order of the journal."""
     entries: list[AuditEntry] = field(default_factory=list)
-    broken: int | None = None
+    broken: AuditBreak | None = None
     failures: list[Failure] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
@@ -229,7 +230,7 @@ class _Run:
     async def read_ending(self) -> None:
         ending, journal = self.ending, self.process.journal
         ending.entries = await journal.audit_entries(AuditFilter(), limit=1_000_000)
-        _, ending.broken = await journal.verify_audit()
+        ending.broken = (await journal.verify_audit()).broken
         ending.failures = list(await journal.failures())
         ending.holds = list(await journal.holds())
         stored = await journal.newest_records(CONNECTION, 1_000_000)
