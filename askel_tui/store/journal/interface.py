@@ -40,7 +40,6 @@ from askel_tui.store.journal.tables import (
     workflows,
 )
 from askel_tui.store.journal.tables import failures as failures_table
-from askel_tui.store.journal.tables import holds as holds_table
 from askel_tui.store.journal.tables import lines as lines_table
 from askel_tui.store.journal.tables import notices as notices_table
 from askel_tui.store.journal.tables import profile_ids as profile_ids_table
@@ -48,6 +47,7 @@ from askel_tui.store.journal.tables import records as records_table
 from askel_tui.store.journal.tables import runs as runs_table
 from askel_tui.store.journal.tables.audit import anchors, chain, confirmations, evidence, queries
 from askel_tui.store.journal.tables.audit.checking import AuditCheck, AuditChecker
+from askel_tui.store.journal.tables.holds import placing, releasing
 from askel_tui.store.journal.tables.replanning import StoredReplan
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
@@ -136,14 +136,14 @@ class Journal(TransactionRunner):
 
     # Holds and failures.
 
-    holds = reads(holds_table.read_holds)
-    versions_with_operations = reads(holds_table.versions_with_operations)
-    attempted_held_operations = reads(holds_table.attempted_held_operations)
-    add_hold = writes(holds_table.add_hold)
-    change_hold = writes(holds_table.change_hold)
-    release_one = writes(holds_table.release_one)
-    release_hold = writes(holds_table.release_hold)
-    discard_held = writes(holds_table.discard_held)
+    holds = reads(placing.read_holds)
+    versions_with_operations = reads(placing.versions_with_operations)
+    attempted_held_operations = reads(placing.attempted_held_operations)
+    add_hold = writes(placing.add_hold)
+    change_hold = writes(placing.change_hold)
+    release_one = writes(releasing.release_one)
+    release_hold = writes(releasing.release_hold)
+    discard_held = writes(releasing.discard_held)
 
     failures = reads(failures_table.failures)
     failure_counts = reads(counters.read_failure_counts)
@@ -176,7 +176,7 @@ class Journal(TransactionRunner):
 
     notices = reads(notices_table.read_notices)
     add_notice = writes(notices_table.add_notice)
-    add_reminders = writes(holds_table.add_reminders)
+    add_reminders = writes(placing.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)
     save_delivery = writes(notices_table.save_delivery)
 

@@ -16,7 +16,7 @@ from askel_tui.core.hold_causes import HOLD_CAUSES, Cause
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.notice_rows import WarningNotice
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold
-from askel_tui.store.journal.tables.holds import OWN_ACTOR
+from askel_tui.store.journal.tables.holds.releasing import OWN_ACTOR
 from askel_tui.sync.account_checks.pins import VersionedStep
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import askel_tui
 from askel_tui.core.hold_causes import HOLD_CAUSES, KEY_CAUSES, Cause, hold_cause
-from askel_tui.store.journal.tables.holds import OBSTACLE_CAUSES
+from askel_tui.store.journal.tables.holds.placing import OBSTACLE_CAUSES
 
 CAUSE_ARGUMENT = {"Action": 2, "Hold": 4, "HeldOperations": 1, "make_finding": 1}
 """Where these calls take the cause, counted from 0."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from askel_tui.store.journal.rows import Decision, Failure
 from askel_tui.store.journal.states import FAILED, HELD, PLANNED, REPLAN, WAITING
-from askel_tui.store.journal.tables import holds, operations, superseded
+from askel_tui.store.journal.tables import operations, superseded
+from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -84,7 +85,7 @@ def retry_failures(db: Transaction, ids: Sequence[int], decision: Decision, now:
                     operations.set_state(work, row, WAITING)
                     db.execute("UPDATE operations SET attempts = 0 WHERE seq = ?", (row.seq,))
         for workflow in sorted(workflows):
-            holds.apply_holds(work, workflow)
+            placing.apply_holds(work, workflow)
         if retried:
             work.audit.append_decision(decision)
     return retried

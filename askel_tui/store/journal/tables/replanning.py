@@ -23,7 +23,8 @@ from askel_tui.store.journal.states import (
     RETURNED_IN_PART,
     WAITING,
 )
-from askel_tui.store.journal.tables import holds, lines, notices, operations, superseded
+from askel_tui.store.journal.tables import lines, notices, operations, superseded
+from askel_tui.store.journal.tables.holds import placing, releasing
 from askel_tui.store.journal.tables.queue_row import QUEUE_COLUMNS, QueueRow
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.runs import REQUEUED_INDEX_GAP
@@ -129,7 +130,7 @@ def begin_replan(
         set_workflow_state(db, state, None, now)
         work.audit.append_decision(decision)
         for hold, step in carried:
-            holds.carry_hold(work, hold, state.version, step)
+            placing.carry_hold(work, hold, state.version, step)
 
 
 def apply_replans(
@@ -200,14 +201,14 @@ def end_replan(
             work.audit.append_decision(
                 Decision("replanned", actor, state.connection, workflow, detail=detail)
             )
-        for hold in holds.read_holds(db):
+        for hold in placing.read_holds(db):
             if hold.workflow != workflow or hold.version == state.version:
                 continue
             if hold.waiting:
                 if (hold.version, hold.step) in obstacles:
-                    holds.announce_hold(work, hold)
+                    placing.announce_hold(work, hold)
                 continue
-            holds.delete_hold(work, hold)
+            releasing.delete_hold(work, hold)
             if (hold.version, hold.step) in steps:
                 detail = {"cause": hold.cause, "version": hold.version}
                 work.audit.append_decision(
@@ -250,7 +251,7 @@ class _Requeue:
         self._work = work
         self._state = state
         self._actor = actor
-        self._held_steps = set(holds.held_steps(work.db, state.workflow, state.version))
+        self._held_steps = set(placing.held_steps(work.db, state.workflow, state.version))
         self._rows: list[tuple[Any, ...]] = []
         self._held_by_step: Counter[str] = Counter()
         self.obstacles: list[tuple[int, str]] = []
@@ -266,10 +267,10 @@ class _Requeue:
         for seq in held:
             row = rows[seq]
             hold = Hold(
-                row.connection, row.workflow, row.version, row.step, holds.OBSTACLE_CAUSES[replan.mark],
+                row.connection, row.workflow, row.version, row.step, placing.OBSTACLE_CAUSES[replan.mark],
                 f"{row.record}: {replan.reason}", work.now,
             )  # fmt: skip
-            if holds.hold_for_obstacle(work, hold):
+            if placing.hold_for_obstacle(work, hold):
                 self.obstacles.append((row.version, row.step))
             operations.set_state(work, row, HELD, hold=row.step, reason=replan.reason)
             work.db.execute("UPDATE operations SET mark = ? WHERE seq = ?", (replan.mark, seq))
@@ -334,7 +335,7 @@ class _Requeue:
         statements.insert_rows(work.db, "operations", _INSERTED, self._rows, shared=shared)
         held = self._held_by_step.total()
         work.counters.add(workflow, connection, waiting=len(self._rows) - held, held=held)
-        holds.count_waiting(work.db, workflow, self._state.version, self._held_by_step)
+        placing.count_waiting(work.db, workflow, self._state.version, self._held_by_step)
 
 
 def _mark_of(before: QueueRow | None) -> int:

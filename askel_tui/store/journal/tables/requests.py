@@ -21,10 +21,11 @@ from askel_tui.store.journal.rows import (
     SettledOperation,
 )
 from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
-from askel_tui.store.journal.tables import failures, holds, lines, operations, profile_ids, rate_limit_slots
+from askel_tui.store.journal.tables import failures, lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
 from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, body_digest
 from askel_tui.store.journal.tables.audit.encoding import gate_document, response_document
+from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -130,7 +131,7 @@ def answer_request(db: Transaction, answer: RequestSettlement) -> JoinedLines:
         followed = _settle(work, answer, carried_by)
         if answer.hold is not None and _exists(db, answer.hold.workflow):
             _untie(db, answer.held)
-            holds.add_hold_within(work, answer.hold)
+            placing.add_hold_within(work, answer.hold)
         for seq in answer.held:
             _hold(work, answer, seq)
         for seq, due, detail in answer.delayed:
@@ -193,7 +194,7 @@ def _settle(
     for sent, rows in leaving.items():
         operations.remove_rows(work, rows, sent=sent)
     for row in answered_gates:
-        holds.release_behind_gate(work, row)
+        placing.release_behind_gate(work, row)
     return followed
 
 
@@ -231,7 +232,7 @@ def _hold(work: UnitOfWork, answer: RequestSettlement, seq: int) -> None:
     if not _exists(work.db, row.workflow):
         _discard(work, row, detail or "")
         return
-    holds.return_to_queue(work, row, step, detail)
+    placing.return_to_queue(work, row, step, detail)
     if answer.keep_carrying:
         work.db.execute("UPDATE operations SET request = ? WHERE seq = ?", (answer.request, seq))
 
@@ -248,7 +249,7 @@ def _delay(work: UnitOfWork, seq: int, due: int, detail: str) -> None:
         failure, step = failed
         operations.set_state(work, row, FAILED, failure=failure, reason=f"after step {step} failed")
         return
-    holds.return_to_queue(work, row, None, detail)
+    placing.return_to_queue(work, row, None, detail)
     work.db.execute(
         "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
         # An operation that is tried again at once is in no trouble.

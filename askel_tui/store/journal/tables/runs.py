@@ -21,7 +21,7 @@ from askel_tui.store.journal.rows import (
     WorkflowState,
 )
 from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, SEQ_GAP, WAITING
-from askel_tui.store.journal.tables.holds import count_waiting, held_steps
+from askel_tui.store.journal.tables.holds.placing import count_waiting, held_steps
 from askel_tui.store.journal.tables.lines import link_runs
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork

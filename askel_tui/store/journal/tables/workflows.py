@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.journal.states import FAILED, HELD, PLAN_FAILED, REPLAN, WAITING
-from askel_tui.store.journal.tables import holds, notices
+from askel_tui.store.journal.tables import notices
 from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.tables.counters import connections_of
+from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
@@ -43,7 +44,7 @@ def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int
     Each hold that ends this way leaves a notice. Operations that a request carries are settled with its answer; where
     one would have to be tried again, it is discarded with an entry.
     """
-    ended = [hold for hold in holds.read_holds(db) if hold.workflow == workflow]
+    ended = [hold for hold in placing.read_holds(db) if hold.workflow == workflow]
     forgotten = 0
     with UnitOfWork(db, now) as work:
         for connection in connections_of(db, workflow):

@@ -1,8 +1,4 @@
-"""Holds: steps of a version that may not send, and the operations that wait behind these.
-
-A held operation names the step whose hold keeps it: its own, or a held gate before it in the same record. That hold is
-one of the operation's own version.
-"""
+"""Placing holds: a step's operations that wait become held, and what comes back waits for the hold that stands."""
 
 from __future__ import annotations
 
@@ -11,25 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from askel_tui.core.hold_causes import Cause, hold_cause
-from askel_tui.store.journal import hold_history
-from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
+from askel_tui.store.journal.rows import Hold, StoredOperation
 from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
-from askel_tui.store.journal.tables import notices, operations, superseded
+from askel_tui.store.journal.tables import notices, operations
 from askel_tui.store.journal.tables.counters import connections_of
+from askel_tui.store.journal.tables.holds import history
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
-_COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats"
+COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats"
 """The columns of `holds`, in the order of `Hold`."""
 
 OBSTACLE_CAUSES = {UNMATCHED: Cause.UNMATCHED, OTHER_IDENTITY: Cause.OTHER_IDENTITY}
 """The cause of the hold of operations that neither plan may send, by their mark."""
 
-OWN_ACTOR = "askel"
-"""The actor of decisions that no person made."""
-
-_OF_STEP = "workflow = ? AND version = ? AND step = ?"
+OF_STEP = "workflow = ? AND version = ? AND step = ?"
 """The condition for the hold of a step."""
 
 _HOLD_OWN = (
@@ -43,16 +36,6 @@ _HOLD_BEHIND_GATES = (
     f"AND g.state = {HELD} AND g.step = :step AND g.gate = 1 "
     f"AND o.connection = :connection AND o.state = {WAITING} AND o.request IS NULL)"
 )
-_RELEASE = (
-    f"UPDATE operations SET state = {WAITING}, hold = NULL, due = 0, since = 0 "
-    f"WHERE workflow = :workflow AND version = :version AND hold = :step AND state = {HELD} "
-    f"AND connection = :connection AND mark NOT IN ({UNMATCHED}, {OTHER_IDENTITY})"
-)
-_OBSTACLE = (
-    "SELECT mark, reason, count(*) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
-    f"AND state = {HELD} AND mark IN ({UNMATCHED}, {OTHER_IDENTITY}) GROUP BY mark ORDER BY mark"
-)
-
 _OLDEST_VERSIONS = (
     "SELECT DISTINCT workflow, version FROM (SELECT workflow, version FROM operations INDEXED BY operations_waiting "
     f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL ORDER BY seq LIMIT 500)"
@@ -62,10 +45,10 @@ _OLDEST_VERSIONS = (
 
 def read_holds(db: Transaction) -> list[Hold]:
     """Reads all holds, oldest first, each with the number of operations that wait for it."""
-    return [_hold(row) for row in db.execute(f"SELECT {_COLUMNS} FROM holds ORDER BY id")]
+    return [decode_hold(row) for row in db.execute(f"SELECT {COLUMNS} FROM holds ORDER BY id")]
 
 
-def _hold(row: Sequence[Any]) -> Hold:
+def decode_hold(row: Sequence[Any]) -> Hold:
     hold = Hold(*row)
     return replace(hold, stays=bool(hold.stays))
 
@@ -111,7 +94,7 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     """Holds a step as `add_hold` does, as part of a larger write."""
-    placed = _insert(
+    placed = insert_hold(
         work,
         replace(hold, waiting=0),
         "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = excluded.until "
@@ -119,9 +102,9 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     )
     if not placed:
         return False
-    terms = hold_history.begin(work.db, hold, work.now)
+    terms = history.begin(work.db, hold, work.now)
     work.db.execute(
-        f"UPDATE holds SET stays = ?, repeats = ? WHERE {_OF_STEP}", (terms.stays, terms.repeats, *hold.key)
+        f"UPDATE holds SET stays = ?, repeats = ? WHERE {OF_STEP}", (terms.stays, terms.repeats, *hold.key)
     )
     apply_hold(work, hold.workflow, hold.version, hold.step)
     announce_hold(work, replace(hold, stays=terms.stays))
@@ -134,20 +117,22 @@ def change_hold(db: Transaction, hold: Hold, now: int) -> bool:
     Returns False where the step is not held for a changed account any more.
     """
     with UnitOfWork(db, now) as work:
-        found = db.execute(f"SELECT cause, stays FROM holds WHERE {_OF_STEP}", hold.key).fetchone()
+        found = db.execute(f"SELECT cause, stays FROM holds WHERE {OF_STEP}", hold.key).fetchone()
         if found is None or not hold_cause(found[0]).is_account_change:
             return False
         db.execute(
-            f"UPDATE holds SET cause = ?, detail = ? WHERE {_OF_STEP}", (hold.cause, hold.detail, *hold.key)
+            f"UPDATE holds SET cause = ?, detail = ? WHERE {OF_STEP}", (hold.cause, hold.detail, *hold.key)
         )
         announce_hold(work, replace(hold, stays=bool(found[1])))
     return True
 
 
-def _insert(work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry: int | None = None) -> bool:
+def insert_hold(
+    work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry: int | None = None
+) -> bool:
     """Stores a hold, by default as one that begins after the last audit entry; returns False where another stays."""
     placed = work.db.execute(
-        f"INSERT INTO holds ({_COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        f"INSERT INTO holds ({COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
         "coalesce(?, (SELECT max(seq) FROM audit), 0)) "
         f"ON CONFLICT (workflow, version, step) {on_conflict}",
         (
@@ -160,7 +145,7 @@ def _insert(work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry
 
 def announce_hold(work: UnitOfWork, hold: Hold) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
-    (waiting,) = work.db.execute(f"SELECT waiting FROM holds WHERE {_OF_STEP}", hold.key).fetchone()
+    (waiting,) = work.db.execute(f"SELECT waiting FROM holds WHERE {OF_STEP}", hold.key).fetchone()
     about = {"cause": hold.cause, "detail": hold.detail, "version": hold.version, "waiting": waiting}
     work.audit.append(
         kind="hold",
@@ -184,7 +169,7 @@ def apply_hold(work: UnitOfWork, workflow: str, version: int, step: str) -> int:
         work.counters.add(workflow, connection, waiting=-number, held=number)
         held += number
     work.db.execute(
-        f"UPDATE holds SET waiting = waiting + ? WHERE {_OF_STEP}", (held, workflow, version, step)
+        f"UPDATE holds SET waiting = waiting + ? WHERE {OF_STEP}", (held, workflow, version, step)
     )
     return held
 
@@ -234,104 +219,10 @@ def _keeping_hold(db: Transaction, row: QueueRow, step: str | None) -> str | Non
     return None if gate is None else str(gate[0])
 
 
-def release_one(
-    db: Transaction, workflow: str, step: str, now: int, *, version: int | None = None
-) -> int | None:
-    """Lets the oldest operation of a held step wait again and returns its `seq`, None without one; the hold stays.
-
-    An operation that is to be tried again is held again. Without a version it is the oldest of any version.
-    """
-    with UnitOfWork(db, now) as work:
-        while (row := _oldest_held(db, workflow, step, version)) is not None:
-            since = _entry_before(db, workflow, row.version, step)
-            superseded.drop_superseded(work, [row], since)
-            if operations.find_row(db, row.seq) is not None:
-                operations.set_state(work, row, WAITING)
-                return row.seq
-    return None
-
-
-def _oldest_held(db: Transaction, workflow: str, step: str, version: int | None) -> QueueRow | None:
-    """Finds the oldest operation of a step among those that its hold keeps."""
-    found = db.execute(
-        "SELECT seq FROM operations WHERE workflow = ? AND version = coalesce(?, version) AND hold = ? "
-        f"AND step = ? AND state = {HELD} ORDER BY seq LIMIT 1",
-        (workflow, version, step, step),
-    ).fetchone()
-    return None if found is None else operations.find_row(db, found[0])
-
-
-def _entry_before(db: Transaction, workflow: str, version: int, step: str) -> int:
+def entry_before(db: Transaction, workflow: str, version: int, step: str) -> int:
     """Returns the `seq` of the last audit entry before a step was held."""
-    row = db.execute(f"SELECT entry FROM holds WHERE {_OF_STEP}", (workflow, version, step)).fetchone()
+    row = db.execute(f"SELECT entry FROM holds WHERE {OF_STEP}", (workflow, version, step)).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def release_hold(
-    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
-) -> int:
-    """Ends the hold of a step: its operations wait again, in order, unless another hold keeps them. Returns how many
-    wait.
-
-    Without a version the holds of all versions end. Where the decision names a cause, a hold that has another one by
-    now stays, and so does one that waits for a person where no person decided.
-    """
-    with UnitOfWork(db, now) as work:
-        return release_within(work, workflow, step, decision, version)
-
-
-def release_within(
-    work: UnitOfWork, workflow: str, step: str, decision: Decision, version: int | None = None
-) -> int:
-    """Ends the hold of a step as `release_hold` does, as part of a larger write."""
-    db, by_itself = work.db, decision.actor == OWN_ACTOR
-    ended = db.execute(
-        "DELETE FROM holds WHERE workflow = ? AND version = coalesce(?, version) AND step = ? "
-        f"AND cause = coalesce(?, cause) AND NOT (stays AND ?) RETURNING entry, {_COLUMNS}",
-        (workflow, version, step, decision.detail.get("cause"), by_itself),
-    ).fetchall()
-    if not ended:
-        return 0
-    work.audit.append_decision(decision)
-    total = 0
-    for since, *columns in ended:
-        hold = _hold(columns)
-        hold_history.end(db, hold, work.now, by_itself=by_itself)
-        candidates = superseded.superseded_candidates(db, workflow, hold.version, step, since)
-        superseded.drop_superseded(work, candidates, since)
-        released = 0
-        for connection in connections_of(db, workflow):
-            bounds = {
-                "workflow": workflow, "version": hold.version, "step": step, "connection": connection,
-            }  # fmt: skip
-            number = db.execute(_RELEASE, bounds).rowcount
-            work.counters.add(workflow, connection, waiting=number, held=-number)
-            released += number
-        released -= apply_holds(work, workflow)
-        notices.add_release_notice(db, hold, decision.actor, released, work.now)
-        total += released
-        _hold_again_for_obstacles(work, hold, since)
-    return total
-
-
-def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
-    """Holds what neither plan may send, and what no release lets go therefore: only another cause ended."""
-    left = work.db.execute(_OBSTACLE, (hold.workflow, hold.version, hold.step)).fetchall()
-    if left:
-        mark, reason, _ = left[0]
-        cause, waiting = OBSTACLE_CAUSES[mark], sum(number for *_, number in left)
-        kept = replace(
-            hold,
-            cause=cause,
-            detail=reason,
-            since=work.now,
-            waiting=waiting,
-            until=None,
-            stays=False,
-            repeats=0,
-        )
-        _insert(work, kept, entry=entry)
-        announce_hold(work, kept)
 
 
 def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
@@ -339,7 +230,7 @@ def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
 
     Where consent is in doubt, that hold keeps them.
     """
-    return _insert(
+    return insert_hold(
         work,
         hold,
         "DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
@@ -349,47 +240,17 @@ def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
 
 def carry_hold(work: UnitOfWork, hold: Hold, version: int, step: str) -> None:
     """Holds a step of a newer version for the cause for which an older one is held."""
-    entry = _entry_before(work.db, hold.workflow, hold.version, hold.step)
-    _insert(work, replace(hold, version=version, step=step, waiting=0), entry=entry)
+    entry = entry_before(work.db, hold.workflow, hold.version, hold.step)
+    insert_hold(work, replace(hold, version=version, step=step, waiting=0), entry=entry)
     apply_hold(work, hold.workflow, version, step)
-
-
-def delete_hold(work: UnitOfWork, hold: Hold) -> None:
-    """Deletes a hold that keeps nothing, because a newer version was activated."""
-    work.db.execute(f"DELETE FROM holds WHERE {_OF_STEP}", hold.key)
-    hold_history.end(work.db, hold, work.now, by_itself=False)
 
 
 def count_waiting(db: Transaction, workflow: str, version: int, added: Mapping[str, int]) -> None:
     """Counts operations that were added to a version's holds, by step."""
     db.executemany(
-        f"UPDATE holds SET waiting = waiting + ? WHERE {_OF_STEP}",
+        f"UPDATE holds SET waiting = waiting + ? WHERE {OF_STEP}",
         [(number, workflow, version, step) for step, number in added.items()],
     )
-
-
-def discard_held(
-    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
-) -> int:
-    """Discards the operations that a hold keeps, with one audit entry each after the decision's. The hold stays.
-
-    Without a version it is the holds of all versions. Returns how many.
-    """
-    held = operations.select_rows(
-        db,
-        f"workflow = ? AND version = coalesce(?, version) AND hold = ? AND state = {HELD}",
-        (workflow, version, step),
-    )
-    if not held:
-        return 0
-    with UnitOfWork(db, now) as work:
-        work.audit.append_decision(decision)
-        for row in held:
-            operation = operations.read_operation(db, row.seq)
-            why = f"held step {step} discarded"
-            work.audit.append_operation(row, operation, "discarded", why, decision.actor)
-            operations.remove_row(work, row)
-    return len(held)
 
 
 def add_reminders(db: Transaction, before: int, now: int) -> int:

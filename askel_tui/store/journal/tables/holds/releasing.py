@@ -1,0 +1,151 @@
+"""Ending holds: what they keep waits again or is discarded, unless something else keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from askel_tui.store.journal.rows import Decision, Hold
+from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
+from askel_tui.store.journal.tables import notices, operations, superseded
+from askel_tui.store.journal.tables.counters import connections_of
+from askel_tui.store.journal.tables.holds import history, placing
+from askel_tui.store.journal.tables.queue_row import QueueRow
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
+from askel_tui.store.journal.transaction import Transaction
+
+OWN_ACTOR = "askel"
+"""The actor of decisions that no person made."""
+
+_RELEASE = (
+    f"UPDATE operations SET state = {WAITING}, hold = NULL, due = 0, since = 0 "
+    f"WHERE workflow = :workflow AND version = :version AND hold = :step AND state = {HELD} "
+    f"AND connection = :connection AND mark NOT IN ({UNMATCHED}, {OTHER_IDENTITY})"
+)
+_OBSTACLE = (
+    "SELECT mark, reason, count(*) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
+    f"AND state = {HELD} AND mark IN ({UNMATCHED}, {OTHER_IDENTITY}) GROUP BY mark ORDER BY mark"
+)
+
+
+def release_one(
+    db: Transaction, workflow: str, step: str, now: int, *, version: int | None = None
+) -> int | None:
+    """Lets the oldest operation of a held step wait again and returns its `seq`, None without one; the hold stays.
+
+    An operation that is to be tried again is held again. Without a version it is the oldest of any version.
+    """
+    with UnitOfWork(db, now) as work:
+        while (row := _oldest_held(db, workflow, step, version)) is not None:
+            since = placing.entry_before(db, workflow, row.version, step)
+            superseded.drop_superseded(work, [row], since)
+            if operations.find_row(db, row.seq) is not None:
+                operations.set_state(work, row, WAITING)
+                return row.seq
+    return None
+
+
+def _oldest_held(db: Transaction, workflow: str, step: str, version: int | None) -> QueueRow | None:
+    """Finds the oldest operation of a step among those that its hold keeps."""
+    found = db.execute(
+        "SELECT seq FROM operations WHERE workflow = ? AND version = coalesce(?, version) AND hold = ? "
+        f"AND step = ? AND state = {HELD} ORDER BY seq LIMIT 1",
+        (workflow, version, step, step),
+    ).fetchone()
+    return None if found is None else operations.find_row(db, found[0])
+
+
+def release_hold(
+    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
+) -> int:
+    """Ends the hold of a step: its operations wait again, in order, unless another hold keeps them. Returns how many
+    wait.
+
+    Without a version the holds of all versions end. Where the decision names a cause, a hold that has another one by
+    now stays, and so does one that waits for a person where no person decided.
+    """
+    with UnitOfWork(db, now) as work:
+        return release_within(work, workflow, step, decision, version)
+
+
+def release_within(
+    work: UnitOfWork, workflow: str, step: str, decision: Decision, version: int | None = None
+) -> int:
+    """Ends the hold of a step as `release_hold` does, as part of a larger write."""
+    db, by_itself = work.db, decision.actor == OWN_ACTOR
+    ended = db.execute(
+        "DELETE FROM holds WHERE workflow = ? AND version = coalesce(?, version) AND step = ? "
+        f"AND cause = coalesce(?, cause) AND NOT (stays AND ?) RETURNING entry, {placing.COLUMNS}",
+        (workflow, version, step, decision.detail.get("cause"), by_itself),
+    ).fetchall()
+    if not ended:
+        return 0
+    work.audit.append_decision(decision)
+    total = 0
+    for since, *columns in ended:
+        hold = placing.decode_hold(columns)
+        history.end(db, hold, work.now, by_itself=by_itself)
+        candidates = superseded.superseded_candidates(db, workflow, hold.version, step, since)
+        superseded.drop_superseded(work, candidates, since)
+        released = 0
+        for connection in connections_of(db, workflow):
+            bounds = {
+                "workflow": workflow, "version": hold.version, "step": step, "connection": connection,
+            }  # fmt: skip
+            number = db.execute(_RELEASE, bounds).rowcount
+            work.counters.add(workflow, connection, waiting=number, held=-number)
+            released += number
+        released -= placing.apply_holds(work, workflow)
+        notices.add_release_notice(db, hold, decision.actor, released, work.now)
+        total += released
+        _hold_again_for_obstacles(work, hold, since)
+    return total
+
+
+def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
+    """Holds what neither plan may send, and what no release lets go therefore: only another cause ended."""
+    left = work.db.execute(_OBSTACLE, (hold.workflow, hold.version, hold.step)).fetchall()
+    if left:
+        mark, reason, _ = left[0]
+        cause, waiting = placing.OBSTACLE_CAUSES[mark], sum(number for *_, number in left)
+        kept = replace(
+            hold,
+            cause=cause,
+            detail=reason,
+            since=work.now,
+            waiting=waiting,
+            until=None,
+            stays=False,
+            repeats=0,
+        )
+        placing.insert_hold(work, kept, entry=entry)
+        placing.announce_hold(work, kept)
+
+
+def delete_hold(work: UnitOfWork, hold: Hold) -> None:
+    """Deletes a hold that keeps nothing, because a newer version was activated."""
+    work.db.execute(f"DELETE FROM holds WHERE {placing.OF_STEP}", hold.key)
+    history.end(work.db, hold, work.now, by_itself=False)
+
+
+def discard_held(
+    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
+) -> int:
+    """Discards the operations that a hold keeps, with one audit entry each after the decision's. The hold stays.
+
+    Without a version it is the holds of all versions. Returns how many.
+    """
+    held = operations.select_rows(
+        db,
+        f"workflow = ? AND version = coalesce(?, version) AND hold = ? AND state = {HELD}",
+        (workflow, version, step),
+    )
+    if not held:
+        return 0
+    with UnitOfWork(db, now) as work:
+        work.audit.append_decision(decision)
+        for row in held:
+            operation = operations.read_operation(db, row.seq)
+            why = f"held step {step} discarded"
+            work.audit.append_operation(row, operation, "discarded", why, decision.actor)
+            operations.remove_row(work, row)
+    return len(held)
