@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from askel_tui.text.sanitizing import sanitize
@@ -12,6 +12,21 @@ _MAX_COMPARED_CHARACTERS = 100
 """The number of characters of a word that are compared with known ones: the comparison is slow."""
 
 _MIN_PREFIX_CHARACTERS = 3
+
+
+LEFT_OUT_KIND = "phone_left_out"
+"""The kind of warning that a bad phone number was left out (`if_bad: leave_out`)."""
+
+SHARED_PHONE_KIND = "shared_phone"
+"""The kind of warning that a phone number is another person's."""
+
+WARNING_TEXTS: Mapping[str, str] = {
+    LEFT_OUT_KIND: "bad phone numbers left out",
+    "placeholder_phone": "phone numbers that are placeholders",
+    "unknown_phone": "phone numbers in no range that is known",
+    SHARED_PHONE_KIND: "phone numbers that another person's profile has",
+}
+"""The kinds of warnings about records, each with what is counted under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,8 @@ class Problem:
     file: str | None = None
     line: int | None = None
     suggestion: str | None = None
+    kind: str | None = None
+    """The kind that a record's warning is counted under."""
 
     def __str__(self) -> str:
         """Formats `file:line: step X, field: message. Did you mean 'Y'?`; parts that are unknown are left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.caps import Caps, caps
@@ -15,6 +16,7 @@ from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import Plan, plan
 from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, Rehearsal, RehearsedOperation, rehearse
+from askel_tui.core.planning.shared_phones import PhoneOwners, has_checkable_phone
 from askel_tui.core.planning.simulated_account import AccountFacts, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
@@ -88,11 +90,12 @@ async def dry_run(
         now=instance.clock(),
         limits=caps(applied.revision),
     )
+    phones = await _read_phone_owners(instance, client, document.connection, plans)
     totals = Totals()
     # What was sent is tried against the account as it is, and leaves nothing for the other records.
     as_sent = deepcopy(account) if sent else account
     previews = tuple(
-        _preview_record(planned, applied, account, totals)
+        _preview_record(planned, applied, account, phones, totals)
         if planned.record not in sent
         else _preview_sent(planned, applied, as_sent, totals, sent[planned.record])
         for planned in plans
@@ -154,7 +157,7 @@ async def _read_account(
 
     operations = [operation for each in plans for operation in each.operations]
     asked = list(
-        dict.fromkeys(who for each in operations for who in (each.profile, addressed_identity(each)))
+        dict.fromkeys(who for each in operations for who in (each.profile, *_addressed_identities(each)))
     )
     consent = any(each.call in CONSENT_CALLS for each in operations)
     found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
@@ -194,19 +197,51 @@ def _destination_ids(operations: Iterable[Operation], kind: str) -> list[str]:
 def _profiles_for_target(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
     return list(
         dict.fromkeys(
-            addressed_identity(operation)
+            identity
             for operation in operations
             if operation.destination
             and operation.destination.type == kind
             and operation.destination.id == target
+            for identity in _addressed_identities(operation)
         )
     )
 
 
+def _addressed_identities(operation: Operation) -> list[Identity]:
+    """Lists the identities that the operation may name: with its phone number, and without, where that is another's."""
+    addressed = addressed_identity(operation)
+    if not has_checkable_phone(addressed):
+        return [addressed]
+    return [addressed, replace(addressed, phone_number=None)]
+
+
+async def _read_phone_owners(
+    instance: Instance, client: Client, connection: str, plans: Sequence[Plan]
+) -> PhoneOwners:
+    """Finds who has the phone numbers, as live does: from what was met before, else from the account."""
+    from askel_tui.klaviyo.reads.profiles import read_phone_owners
+
+    phones = {
+        each.profile.phone_number or ""
+        for planned in plans
+        for each in planned.operations
+        if has_checkable_phone(each.profile)
+    }
+    known = await instance.journal.phone_owners(connection, phones)
+    owners = PhoneOwners(known, names_owner=True)
+    if phones - known.keys():
+        owners.add_read((await read_phone_owners(client, phones - known.keys())).values())
+    return owners
+
+
 def _preview_record(
-    planned: Plan, applied: AppliedWorkflow, account: SimulatedAccount, totals: Totals
+    planned: Plan,
+    applied: AppliedWorkflow,
+    account: SimulatedAccount,
+    phones: PhoneOwners,
+    totals: Totals,
 ) -> RecordPreview:
-    rehearsed = rehearse(planned, account)
+    rehearsed = rehearse(planned, account, phones, applied.workflow.on_shared_phone)
     for each in rehearsed.operations:
         if each.depends is None and not each.effect.conflicting_profiles:
             totals.add_operation(each)
@@ -235,6 +270,7 @@ def _preview(
         rehearsed.problems,
         unknown=bool(planned.operations) and not rehearsed.known and not new,
         sent=sent,
+        warnings=rehearsed.warnings,
     )
 
 

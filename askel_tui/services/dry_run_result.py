@@ -67,6 +67,8 @@ class RecordPreview:
     """True if the account has no such profile, and the record would not make it either."""
     sent: Sent | None = None
     """When the workflow sent the record. Nothing would be sent then: `operations` are what the version would write."""
+    warnings: tuple[Problem, ...] = ()
+    """What does not stop the record, each with the kind that it is counted under."""
 
     @property
     def has_changes(self) -> bool:
@@ -107,6 +109,8 @@ class DryRunTotals:
     """The number of events that Klaviyo would accept and not keep."""
     confirmations: int = 0
     """The number of confirmations that double opt-in lists would send."""
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """The number of records by kind of warning (`core.problems.WARNING_TEXTS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class Totals:
         self._added: Counter[str] = Counter()
         self._removed: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
+        self._warnings: Counter[str] = Counter()
         self._reached: dict[tuple[str, str], set[Identity]] = {}
         """The profiles that operations would change, by list, segment or metric."""
 
@@ -171,6 +176,7 @@ class Totals:
         self._counts["depends"] += preview.depends
         self._counts["problems"] += bool(preview.problems)
         self._counts["skipped"] += bool(preview.skipped)
+        self._warnings.update({each.kind for each in preview.warnings if each.kind})
         if planned.operations and not preview.new and not preview.unknown:
             self._counts["changed" if preview.has_changes else "unchanged"] += 1
 
@@ -186,6 +192,7 @@ class Totals:
             removed=dict(self._removed),
             events=dict(self._events),
             flows={flow.name: count for flow in flows if (count := self._started(flow))},
+            warnings=dict(self._warnings),
         )
 
     def _started(self, flow: FlowEntry) -> int:

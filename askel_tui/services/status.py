@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.hold_causes import Cause
@@ -65,6 +66,8 @@ class WorkflowStatus:
     """The number of writes of which Klaviyo's answer shows something otherwise than it was sent."""
     records: RecordCounts | None = None
     """The workflow's records by what is left to do for them; None where they were not counted."""
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """The number of records by kind of warning (`core.problems.WARNING_TEXTS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def _hold(hold: Hold) -> HoldStatus:
 
 
 async def _workflows(instance: Instance, *, count_records: bool) -> tuple[WorkflowStatus, ...]:
+    warnings = await instance.journal.warnings()
     counts = await instance.journal.counts()
     records = await instance.journal.record_counts() if count_records else None
     states = {state.workflow: state for state in await instance.journal.workflow_states()}
@@ -169,6 +173,7 @@ async def _workflows(instance: Instance, *, count_records: bool) -> tuple[Workfl
             counts.get(name, WorkflowCounts()),
             unplanned.get(name, 0),
             None if records is None else records.get(name, RecordCounts()),
+            warnings.get(name, {}),
         )
         for name in sorted(newest.keys() | states.keys())
     )
@@ -181,6 +186,7 @@ def _workflow(
     count: WorkflowCounts,
     unplanned: int,
     records: RecordCounts | None,
+    warnings: Mapping[str, int],
 ) -> WorkflowStatus:
     current = state or newest
     return WorkflowStatus(
@@ -196,6 +202,7 @@ def _workflow(
         sent=count.sent,
         differing=count.differing,
         records=records,
+        warnings=warnings,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import time
@@ -17,6 +18,7 @@ from askel_tui.core.catalog import Catalog, StepTargets
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.model import DIRECT_VERSION, OnSharedPhone
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.paths import home as usable_home
@@ -167,6 +169,8 @@ class Instance:
 
         found: dict[str, dict[str, Connected]] = {}
         settings = self.state.settings()
+        # A version never changes, and everything is connected anew where workflows did.
+        policy = functools.cache(self._on_shared_phone)
         for doc in self.state.connections():
             client = await self.find_client(doc.name)
             if client is not None:
@@ -186,6 +190,7 @@ class Instance:
                     int(pause_after),
                     self.timing,
                     self.limits,
+                    policy,
                 )
                 found.setdefault(account, {})[doc.name] = connected
         if self._budgets is not None:
@@ -226,6 +231,17 @@ class Instance:
             return None
         targets = {step: StepTargets(pinned.target, pinned.through) for step, pinned in doc.targets.items()}
         return AppliedWorkflow(loaded, doc.version, connection.account or "", connection.revision, targets)
+
+    def _on_shared_phone(self, workflow: str, version: int) -> OnSharedPhone:
+        """Finds what a version does with another person's phone number; direct writes and lost versions go on."""
+        if version == DIRECT_VERSION:
+            return "go_on"
+        try:
+            doc = self.workflow_document(workflow, version)
+        except AskelError:
+            return "go_on"
+        loaded, _ = load_workflow(doc.source, doc.file or doc.workflow)
+        return loaded.on_shared_phone if loaded is not None else "go_on"
 
     async def workflow_state(self, workflow: str) -> WorkflowState | None:
         """Returns the state of a workflow; None where it was never applied."""

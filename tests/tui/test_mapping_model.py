@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from askel_tui.core.catalog import Catalog, ListEntry, MetricEntry, PropertyEntry
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES, ClearWhen, Workflow
+from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES, ON_SHARED_PHONE, ClearWhen, Workflow
 from askel_tui.core.workflows.upgrade import upgrade_file
 from askel_tui.tui.screens.mapping import record_fields as found_in
 from askel_tui.tui.screens.mapping import view
@@ -186,8 +186,20 @@ def drafts(draw: st.DrawFn) -> Draft:
     made = tuple(StepDraft(name, *draw(STEPS)) for name in ids)
     triggers = tuple(draw(st.lists(LITERALS, min_size=1, max_size=3, unique=True)))
     profile = {"email": draw(EXPRESSIONS), "external_id": draw(EXPRESSIONS)}
+    dispensable = draw(st.sampled_from([frozenset(), frozenset({"phone_number"})]))
+    profile |= dict.fromkeys(dispensable, "data.phone")
     rules = draw(st.sampled_from([FIRST_RULES, NEWEST_RULES]))
-    return Draft(draw(NAMES), draw(NAMES), triggers, draw(optional(EXPRESSIONS)), profile, made, rules)
+    return Draft(
+        draw(NAMES),
+        draw(NAMES),
+        triggers,
+        draw(optional(EXPRESSIONS)),
+        profile,
+        made,
+        rules,
+        draw(optional(st.sampled_from(ON_SHARED_PHONE))),
+        dispensable,
+    )
 
 
 @given(drafts())

@@ -63,6 +63,10 @@ def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
     yield _gauge("records_refused", "Lines and messages that were refused as no records.", refused)
     differing: dict[Labels, float] = {_labels(row): row.differing for row in rows}
     yield _gauge("operations_differing", "Writes of which Klaviyo's answer shows a difference.", differing)
+    warned: dict[Labels, float] = {
+        (("workflow", row.name), ("kind", kind)): count for row in rows for kind, count in row.warnings.items()
+    }
+    yield _gauge("records_warned", "Records that something is to be said about, by kind.", warned)
     names = {row.name for row in rows}
     holds = [row for row in status.holds if row.workflow in names]
     held: dict[Labels, float] = {

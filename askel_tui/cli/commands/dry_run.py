@@ -20,6 +20,7 @@ from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
 from askel_tui.cli.record_options import file_format, format_option, open_file, put_refusals
 from askel_tui.cli.times import rfc3339
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.cells import truncate
 from askel_tui.text.numbers import pluralize
 
@@ -118,7 +119,8 @@ def _show(run: DryRun) -> None:
     for word, value in to_json(run.totals).items():
         if isinstance(value, Mapping):
             for name, count in value.items():
-                put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {format_cell(name)}")
+                named = WARNING_TEXTS.get(name, name) if word == "warnings" else format_cell(name)
+                put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {named}")
         elif value:
             put(f"  {TOTAL_LABELS.get(word, word):<13}{value:>6,}")
     put_message(f"{pluralize(len(run.records), 'record')}; nothing was written")
@@ -146,9 +148,10 @@ def _show_record(record: RecordPreview) -> None:
                 put(f"  {'':<{width}}    {line}")
     for skipped in record.skipped:
         put(f"  {skipped.step:<{width}}  skipped: {format_cell(skipped.why)}")
-    for problem in record.problems:
-        location = ", ".join(filter(None, (problem.step, problem.field)))
-        put(f"  problem: {format_cell(location)}{': ' if location else ''}{format_cell(problem.message)}")
+    for label, problems in (("problem", record.problems), ("warning", record.warnings)):
+        for problem in problems:
+            location = ", ".join(filter(None, (problem.step, problem.field)))
+            put(f"  {label}: {format_cell(location)}{': ' if location else ''}{format_cell(problem.message)}")
     put()
 
 

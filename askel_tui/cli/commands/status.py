@@ -11,6 +11,7 @@ from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import asynchronous, json_option, open_instance
 from askel_tui.cli.output import bold, put, put_json, put_message, put_table
+from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _show(status: Status, now: int) -> None:
             put(
                 f"{workflow.name}: Klaviyo did not take all of {answers}: `askel audit --differing` shows what"
             )
+        for kind, count in workflow.warnings.items():
+            put(f"{workflow.name}: {pluralize(count, 'record')} with {WARNING_TEXTS.get(kind, kind)}")
     for job in status.jobs:
         put(f"{job.connection}: {job.detail}")
     if status.holds:

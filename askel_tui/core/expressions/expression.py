@@ -24,9 +24,9 @@ from askel_tui.core.expressions.functions import (
     CUSTOM_FUNCTIONS,
     EvaluationProblem,
     describe_value,
-    is_known_region,
 )
 from askel_tui.core.expressions.interpreter import ExpressionParser, evaluate_node, json_value
+from askel_tui.core.expressions.phones import is_known_region
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.records.record import OWN_FIELDS
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from askel_tui.core.expressions.phones import (
+    NotAPhoneNumber,
+    PhoneDoubt,
+    is_known_region,
+    read_phone_number,
+)
 from askel_tui.core.numbers import WrittenNumber, scalar_text
 from askel_tui.text.invisible import trim_unseen
 from askel_tui.text.quoting import quote
@@ -24,6 +31,31 @@ _MIN_MILLISECONDS = 100_000_000_000
 
 class EvaluationProblem(ValueError):
     """A value that an expression can't evaluate: a problem of that field of that record."""
+
+
+class Remark(NamedTuple):
+    """What an expression made of a value, and something speaks against it."""
+
+    kind: PhoneDoubt
+    text: str
+
+
+_REMARKS: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None)
+_DOUBTS: Mapping[PhoneDoubt, str] = {
+    "placeholder_phone": "a placeholder, not a phone number",
+    "unknown_phone": "in no range of phone numbers that is known",
+}
+
+
+@contextmanager
+def collect_remarks() -> Iterator[list[Remark]]:
+    """Collects the remarks of the expressions that are evaluated in the block."""
+    remarks: list[Remark] = []
+    token = _REMARKS.set(remarks)
+    try:
+        yield remarks
+    finally:
+        _REMARKS.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +189,14 @@ def _e164(phone: Any, region: Any) -> str | None:
         return None
     if not is_known_region(region):
         raise EvaluationProblem(f"not a region such as 'GB': {quote(region)}")
-    number = _international(text, region.upper())
-    if number is None:
-        raise EvaluationProblem(f"not a phone number in {region.upper()}: {quote(text)}")
-    return number
-
-
-def is_known_region(region: str) -> bool:
-    """Checks whether the region (two letters of ISO 3166) has known phone numbers."""
-    # Imported late: it loads metadata that most commands don't need.
-    import phonenumbers
-
-    return region.upper() in phonenumbers.SUPPORTED_REGIONS
-
-
-@functools.lru_cache(maxsize=8192)
-def _international(text: str, region: str) -> str | None:
-    """Normalizes a phone number to E.164; None where its length is impossible. It need not be assigned.
-
-    Ranges are opened and reserved (for films, for tests) faster than metadata follows, and Klaviyo decides anyway.
-    """
-    import phonenumbers
-
     try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    reason = phonenumbers.is_possible_number_with_reason(number)
-    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+        number, doubt = read_phone_number(text, region.upper())
+    except NotAPhoneNumber as error:
+        raise EvaluationProblem(f"{error}: {quote(text)}") from None
+    remarks = _REMARKS.get()
+    if doubt is not None and remarks is not None:
+        remarks.append(Remark(doubt, f"{_DOUBTS[doubt]}: {quote(text)}"))
+    return number
 
 
 CUSTOM_FUNCTIONS: Mapping[str, Function] = {

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.core.expressions import values
-from askel_tui.core.expressions.expression import EvaluationProblem
+from askel_tui.core.expressions.functions import EvaluationProblem, Remark, collect_remarks
 from askel_tui.core.operations import (
     IDENTIFIERS,
     Identity,
     Operation,
 )
+from askel_tui.core.planning.evaluation import Evaluation
 from askel_tui.core.planning.steps import AppliedWorkflow, StepPlanner
-from askel_tui.core.problems import Problem
+from askel_tui.core.problems import LEFT_OUT_KIND, Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import Workflow
 
@@ -34,6 +34,8 @@ class Plan:
     profile: Identity
     operations: tuple[Operation, ...] = ()
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    """What does not stop the record, each with its kind: by this it is counted."""
 
 
 def plan(record: Record, applied: AppliedWorkflow) -> Plan | None:
@@ -44,6 +46,12 @@ def plan(record: Record, applied: AppliedWorkflow) -> Plan | None:
     workflow = applied.workflow
     if record.event not in workflow.triggers:
         return None
+    with collect_remarks() as remarks:
+        return _plan(record, applied, remarks)
+
+
+def _plan(record: Record, applied: AppliedWorkflow, remarks: list[Remark]) -> Plan | None:
+    workflow = applied.workflow
     source = record.as_dict()
     try:
         if workflow.when is not None and not values.is_truthy(workflow.when.evaluate(source)):
@@ -51,13 +59,22 @@ def plan(record: Record, applied: AppliedWorkflow) -> Plan | None:
     except EvaluationProblem as problem:
         return _failed(record, applied, [Problem(str(problem), field="when")])
     problems: list[Problem] = []
-    identity = _identity(workflow, source, caps(applied.revision), problems)
-    made = StepPlanner(record, source, identity, applied, problems)
+    warnings: list[Problem] = []
+    evaluated = Evaluation(source, workflow.rules, problems, warnings, remarks)
+    identity = _identity(workflow, evaluated, caps(applied.revision))
+    made = StepPlanner(record, evaluated, identity, applied)
     for step in workflow.steps:
         made.plan_step(step)
     if problems:
         return _failed(record, applied, problems, identity)
-    return Plan(record.id, workflow.name, applied.version, identity, operations=tuple(made.operations))
+    return Plan(
+        record.id,
+        workflow.name,
+        applied.version,
+        identity,
+        operations=tuple(made.operations),
+        warnings=tuple(warnings),
+    )
 
 
 def _failed(
@@ -68,27 +85,30 @@ def _failed(
     )
 
 
-def _identity(
-    workflow: Workflow, source: Mapping[str, Any], limits: Caps, problems: list[Problem]
-) -> Identity:
+def _identity(workflow: Workflow, evaluated: Evaluation, limits: Caps) -> Identity:
     """Evaluates the identifiers of the record.
 
-    Adds a problem for each that is unusable, and one where there are none.
+    Adds a problem for each that is unusable, and one where there are none. One that may be left out is, with a warning.
     """
     found: dict[str, str] = {}
-    before = len(problems)
+    before = len(evaluated.problems)
     for name in IDENTIFIERS:
         expression = workflow.profile.get(name)
         if expression is None:
             continue
+        field = f"profile.{name}"
         try:
-            value = values.check_identifier(name, expression.evaluate(source), limits)
+            value = values.check_identifier(name, evaluated.value(expression, None, field), limits)
         except (EvaluationProblem, values.UnusableValue) as problem:
-            problems.append(Problem(str(problem), field=f"profile.{name}"))
+            if name in workflow.dispensable:
+                evaluated.warn(LEFT_OUT_KIND, f"{problem}: it is left out", None, field)
+            else:
+                evaluated.problems.append(Problem(str(problem), field=field))
         else:
             if value is not None:
                 found[name] = value
-    if not found and len(problems) == before:
+    if not found and len(evaluated.problems) == before:
         asked = ", ".join(workflow.profile)
-        problems.append(Problem(f"the record names nobody: {asked} all come out empty", field="profile"))
+        message = f"the record names nobody: {asked} all come out empty"
+        evaluated.problems.append(Problem(message, field="profile"))
     return Identity(**found)

@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from askel_tui.core.operations import Operation
 from askel_tui.core.planning.disposition import Disposition
 from askel_tui.core.planning.plan import Plan
+from askel_tui.core.planning.shared_phones import PhoneOwners
 from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
 from askel_tui.core.problems import Problem
+from askel_tui.core.workflows.model import OnSharedPhone
+
+PHONE_FIELD = "profile.phone_number"
 
 NEW_PROFILE_LABEL = "a new one"
 """The text that stands for the id of a profile that an earlier record would make."""
@@ -51,6 +55,8 @@ class Rehearsal:
     problems: tuple[Problem, ...]
     known: bool
     """True if the account has the record's profile before the first operation."""
+    warnings: tuple[Problem, ...] = ()
+    """What does not stop the record, each once, with the kind that it is counted under."""
 
     @property
     def creates_profile(self) -> bool:
@@ -58,17 +64,41 @@ class Rehearsal:
         return any(each.effect.creates_profile for each in self.operations)
 
 
-def rehearse(planned: Plan, account: SimulatedAccount) -> Rehearsal:
-    """Applies the operations of a plan to the account, in order, as far as live would send them."""
-    known = account.find(planned.profile) is not None
+def rehearse(
+    planned: Plan,
+    account: SimulatedAccount,
+    phones: PhoneOwners | None = None,
+    on_shared_phone: OnSharedPhone = "go_on",
+) -> Rehearsal:
+    """Applies the operations of a plan to the account, in order, as far as live would send them.
+
+    `phones` says who has which phone number; without it every number is its record's own.
+    """
+    phones = phones or PhoneOwners({})
+    known: bool | None = None
+    warnings = dict.fromkeys(planned.warnings)
     operations: list[RehearsedOperation] = []
     skipped: list[Skip] = []
     problems = list(planned.problems)
     depends: str | None = None
-    for number, operation in enumerate(planned.operations):
+    for number, wanted in enumerate(planned.operations):
+        later = planned.operations[number + 1 :]
+        decision = phones.decide(wanted, on_shared_phone)
+        if decision.warning is not None:
+            warning_kind, sentence = decision.warning
+            warnings[Problem(sentence, PHONE_FIELD, kind=warning_kind)] = None
+        if decision.failure is not None:
+            problems.append(Problem(decision.failure, PHONE_FIELD, wanted.step))
+            skipped += _skips(later, wanted, f"step {wanted.step} would fail")
+            break
+        if decision.operation is None:
+            skipped.append(Skip(wanted.step, decision.skip or ""))
+            continue
+        operation = decision.operation
+        if known is None:
+            known = account.find(operation.profile) is not None
         effect = account.apply(operation, depends=depends)
         kind, why = effect.disposition.kind, effect.disposition.why
-        later = planned.operations[number + 1 :]
         if operation.is_gate:
             operations.append(RehearsedOperation(operation, effect))
             if kind in ("skip", "wait"):
@@ -92,7 +122,7 @@ def rehearse(planned: Plan, account: SimulatedAccount) -> Rehearsal:
             problems.append(problem)
             skipped += _skips(later, operation, f"step {operation.step} would be refused")
             break
-    return Rehearsal(tuple(operations), tuple(skipped), tuple(problems), known)
+    return Rehearsal(tuple(operations), tuple(skipped), tuple(problems), bool(known), tuple(warnings))
 
 
 def _skips(later: Sequence[Operation], after: Operation, why: str) -> list[Skip]:

@@ -13,6 +13,7 @@ from askel_tui.core.catalog import StepTargets
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.expression import EvaluationProblem, Expression
 from askel_tui.core.operations import Identity, Operation, event_unique_id, operation_id
+from askel_tui.core.planning.evaluation import Evaluation
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import (
@@ -50,10 +51,10 @@ class StepPlanner:
 
     __slots__ = (
         "_applied",
+        "_evaluated",
         "_identity",
         "_limits",
         "_record",
-        "_source",
         "_upserted",
         "operations",
         "problems",
@@ -62,20 +63,19 @@ class StepPlanner:
     def __init__(
         self,
         record: Record,
-        source: Mapping[str, Any],
+        evaluated: Evaluation,
         identity: Identity,
         applied: AppliedWorkflow,
-        problems: list[Problem],
     ) -> None:
-        """Makes a planner that adds problems to `problems`."""
+        """Makes a planner that adds problems and warnings to those of `evaluated`."""
         self._record = record
-        self._source = source
+        self._evaluated = evaluated
         self._identity = identity
         self._applied = applied
         self._limits = caps(applied.revision)
         self._upserted = False
         self.operations: list[Operation] = []
-        self.problems = problems
+        self.problems = evaluated.problems
 
     def plan_step(self, step: Step) -> None:
         """Plans the next step."""
@@ -267,12 +267,12 @@ class StepPlanner:
         value = self._value(step, name, field.expression)
         if value is not None or field.clear is None:
             return value is not None, value
-        reason = "missing" if field.expression.is_missing(self._source) else "null"
+        reason = "missing" if field.expression.is_missing(self._evaluated.source) else "null"
         return field.clear in (reason, "both"), None
 
     def _value(self, step: Step, name: str, expression: Expression) -> Any:
         try:
-            return expression.evaluate(self._source)
+            return self._evaluated.value(expression, step.id, name)
         except EvaluationProblem as problem:
             self._problem(step, name, str(problem))
             return None

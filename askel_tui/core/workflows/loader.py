@@ -12,6 +12,7 @@ from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflows.model import (
     FIRST_RULES,
     NEWEST_RULES,
+    ON_SHARED_PHONE,
     Subscribe,
     Unsubscribe,
     Workflow,
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from askel_tui.core.expressions.expression import Expression
     from askel_tui.core.operations import StepKind
-    from askel_tui.core.workflows.model import Step
+    from askel_tui.core.workflows.model import OnSharedPhone, Step
 
-_KEYS = ("askel", "workflow", "connection", "trigger", "when", "profile", "steps")
+_KEYS = ("askel", "workflow", "connection", "trigger", "when", "profile", "on_shared_phone", "steps")
 _REQUIRED = {
     "workflow": "the name of the workflow",
     "connection": "the connection that it writes through",
@@ -36,6 +37,9 @@ _REQUIRED = {
     "profile": f"who a record is about, by at least one of {', '.join(IDENTIFIERS)}",
     "steps": "what is done, as a list",
 }
+DISPENSABLE_IDENTIFIER = "phone_number"
+"""The identifier that may be left out where it is bad; the others are whom a record is about."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CONSENT_BY = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
 """The identifier that a profile needs to give consent for a channel (docs/klaviyo.md 3.3), by channel."""
@@ -67,7 +71,13 @@ def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
             f"takes {NEWEST_RULES}, the newest rules that this Askel knows; without it the first rules hold"
         )
         reader.add_problem(given["askel"], message, "askel")
-    profile = _profile(given.get("profile"), reader)
+    dispensable: set[str] = set()
+    profile = _profile(given.get("profile"), dispensable, reader)
+    shared_phone = reader.read_word(given.get("on_shared_phone"), "on_shared_phone")
+    if shared_phone is not None and shared_phone not in ON_SHARED_PHONE:
+        suggestion = did_you_mean(shared_phone, ON_SHARED_PHONE)
+        message = f"takes {', '.join(ON_SHARED_PHONE)}, not {shared_phone}"
+        reader.add_problem(given["on_shared_phone"], message, "on_shared_phone", suggestion)
     steps = _steps(given.get("steps"), reader)
     if profile is not None:
         _check_consent(steps, profile, reader)
@@ -82,6 +92,8 @@ def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
         source=text,
         lines=reader.lines,
         rules=reader.rules,
+        shared_phone=cast("OnSharedPhone | None", shared_phone),
+        dispensable=frozenset(dispensable),
         warnings=tuple(reader.warnings),
     )
 
@@ -104,8 +116,11 @@ def _name(node: Node | None, field: str, reader: NodeReader) -> str:
     return name
 
 
-def _profile(node: Node | None, reader: NodeReader) -> Mapping[str, Expression] | None:
-    """Reads the identifiers' expressions; None where `profile` is missing, which is another problem."""
+def _profile(node: Node | None, dispensable: set[str], reader: NodeReader) -> Mapping[str, Expression] | None:
+    """Reads the identifiers' expressions; None where `profile` is missing, which is another problem.
+
+    Those that are left out where they are bad are added to `dispensable`.
+    """
     if node is None:
         return None
     if isinstance(node, MappingNode) and not node.value:
@@ -118,7 +133,18 @@ def _profile(node: Node | None, reader: NodeReader) -> Mapping[str, Expression] 
             message = f"no identifier; those are {', '.join(IDENTIFIERS)}"
             reader.add_problem(entry.key, message, field, did_you_mean(entry.name, IDENTIFIERS))
             continue
-        expression = reader.read_expression(entry.value, field)
+        value = entry.value
+        if isinstance(value, MappingNode) and entry.name == DISPENSABLE_IDENTIFIER:
+            inner = reader.read_fields(value, field, ("value", "if_bad"), {"value": "an expression"})
+            if_bad = reader.read_word(inner.get("if_bad"), field)
+            if if_bad == "leave_out":
+                dispensable.add(entry.name)
+            elif if_bad is not None:
+                reader.add_problem(inner["if_bad"], f"`if_bad` takes leave_out, not {if_bad}", field)
+            if "value" not in inner:
+                continue
+            value = inner["value"]
+        expression = reader.read_expression(value, field)
         if expression is not None:
             found[entry.name] = expression
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
@@ -16,6 +16,12 @@ CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
 
 FIRST_RULES, NEWEST_RULES = 1, 2
 """The rules that a workflow file follows: `askel: 2` at its head asks for the newest, without it the first hold."""
+
+OnSharedPhone = Literal["leave_out", "fail", "go_on"]
+"""What becomes of a phone number that another person's profile has: the record is written without it, or fails, or is
+written with it, which takes the number and the profile over."""
+
+ON_SHARED_PHONE: tuple[OnSharedPhone, ...] = get_args(OnSharedPhone)
 
 DIRECT_VERSION = 0
 """The version of writes that are made directly, without a workflow."""
@@ -156,7 +162,16 @@ class Workflow:
     source: str
     lines: FieldLines = field(default_factory=dict, compare=False)
     rules: int = FIRST_RULES
+    shared_phone: OnSharedPhone | None = None
+    """What the file says under `on_shared_phone`."""
+    dispensable: frozenset[str] = frozenset()
+    """The identifiers that are left out where their value is bad (`if_bad: leave_out`)."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+    @property
+    def on_shared_phone(self) -> OnSharedPhone:
+        """What becomes of a phone number that another person's profile has."""
+        return self.shared_phone or ("leave_out" if self.rules >= NEWEST_RULES else "go_on")
 
     def step(self, step_id: str) -> Step:
         """Returns the step of an id. Raises `KeyError`."""

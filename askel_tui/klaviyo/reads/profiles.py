@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, fold_email
+from askel_tui.klaviyo.errors import InvalidRequest
 from askel_tui.klaviyo.filters import any_of_batches, sparse_fields
 
 if TYPE_CHECKING:
@@ -73,6 +74,26 @@ async def find_profiles(
             keys = read.identity.keys()
             by_key |= {key: read for key in keys if key not in by_key}
     return {identity: _strongest(identity, by_key) for identity in wanted}
+
+
+async def read_phone_owners(
+    client: Client, phones: Iterable[str], *, priority: Priority = "live"
+) -> dict[str, Identity]:
+    """Reads the identifiers of the profiles that have phone numbers, 100 a call; nobody has one that Klaviyo refuses
+    to search for. Raises `KlaviyoError`."""
+    wanted, query = list(phones), sparse_fields("profile", IDENTIFIERS)
+    try:
+        found = await _matching(client, Call.GET_PROFILES, {}, "phone_number", wanted, query, priority)
+    except InvalidRequest:
+        if len(wanted) < 2:
+            return {}
+        half = len(wanted) // 2
+        return {
+            **await read_phone_owners(client, wanted[:half], priority=priority),
+            **await read_phone_owners(client, wanted[half:], priority=priority),
+        }
+    owners = (_read(resource).identity for resource in found)
+    return {owner.phone_number: owner for owner in owners if owner.phone_number is not None}
 
 
 async def members_of_segment(

@@ -33,6 +33,7 @@ from askel_tui.store.journal.tables import (
     commands,
     counters,
     operations,
+    phones,
     rate_limit_slots,
     replanning,
     requests,
@@ -119,12 +120,15 @@ class Journal(TransactionRunner):
     end_replan = writes(replanning.end_replan)
     counts = reads(counters.read_counts)
     record_counts = reads(counters.read_record_counts)
+    warnings = reads(counters.read_warnings)
 
     # The queue of operations, and the ids of their profiles.
 
     waiting_operations = reads(operations.waiting_operations)
     operation_state = reads(operations.operation_state)
     profile_ids = reads(profile_ids_table.profile_ids)
+    phone_owners = reads(phones.phone_owners)
+    save_phone_owners = writes(phones.save_phone_owners)
     forget_profile_id = writes(profile_ids_table.forget_profile_id)
 
     # Requests.

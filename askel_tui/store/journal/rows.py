@@ -68,6 +68,8 @@ class PlannedRun(NamedTuple):
     """The operations: each one's step, whether it is a gate, and its canonical bytes."""
     problems: Sequence[Mapping[str, str]]
     """The problems as {step, field, message}; where there are some, the whole record failed."""
+    warnings: Sequence[tuple[str, str]] = ()
+    """The kind and the sentence of each warning."""
 
 
 def encode_run(
@@ -76,12 +78,13 @@ def encode_run(
     operations: Sequence[Operation] = (),
     problems: Sequence[Mapping[str, str]] = (),
     encoder: Encoder | None = None,
+    warnings: Sequence[tuple[str, str]] = (),
 ) -> PlannedRun:
     """Encodes the plan of a record; runs that are made together share an encoder."""
     encode = (encoder or Encoder()).encode
     keys = identifier_numbers(operations[0].profile) if operations else ()
     encoded = [(each.step, each.is_gate, encode(each)) for each in operations]
-    return PlannedRun(record_seq, record, keys, encoded, problems)
+    return PlannedRun(record_seq, record, keys, encoded, problems, warnings)
 
 
 @dataclass(slots=True)
@@ -107,6 +110,8 @@ class StoredOperation:
     """True if `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
     lines: Sequence[int] = field(default=(), compare=False)
     """The lines in which the operation waits, when it was planned or read (see `core.lines`); empty if not known."""
+    warning: tuple[str | None, str] | None = None
+    """A warning about what is sent: the kind that it is counted under once it ends, if it is, and its sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ class SettledOperation:
     """What Klaviyo's answer shows otherwise than it was sent, as `core.requests.differences` finds it."""
     gate: GateAnswer | None = None
     """The answer that a gate got."""
+    warning: str | None = None
+    """The kind of warning that it is counted under."""
 
 
 @dataclass(frozen=True, slots=True)

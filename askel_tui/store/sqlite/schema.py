@@ -200,7 +200,13 @@ ALTER TABLE audit ADD COLUMN erased BLOB;
 ALTER TABLE requests ADD COLUMN parts TEXT;
 ALTER TABLE requests ADD COLUMN salts BLOB;
 ALTER TABLE requests ADD COLUMN erased TEXT;
-ALTER TABLE records ADD COLUMN salt BLOB
+ALTER TABLE records ADD COLUMN salt BLOB;
+CREATE TABLE warnings (
+  workflow TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (workflow, kind)) WITHOUT ROWID;
+CREATE TABLE phones (
+  connection TEXT NOT NULL, phone TEXT NOT NULL, email TEXT, external_id TEXT,
+  PRIMARY KEY (connection, phone)) WITHOUT ROWID;
+CREATE INDEX phones_email ON phones (connection, email) WHERE email IS NOT NULL
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""

@@ -25,11 +25,15 @@ def build_runs(
         found = plan(stored.record, applied)
         if found is not None:
             problems = [problem_row(problem) for problem in found.problems]
-            runs.append(encode_run(stored.seq, stored.record.id, found.operations, problems, encoder))
+            warnings = [(each.kind or "", str(each)) for each in found.warnings]
+            runs.append(
+                encode_run(stored.seq, stored.record.id, found.operations, problems, encoder, warnings)
+            )
     return runs
 
 
 def problem_row(problem: Problem) -> dict[str, str]:
     """Converts a problem to the form in which the journal and the JSON of the command line hold it."""
     row = {"step": problem.step or "", "field": problem.field or "", "message": problem.message}
+    row["kind"] = problem.kind or ""
     return {name: value for name, value in row.items() if value or name == "message"}

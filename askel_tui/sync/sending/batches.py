@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALLS
+from askel_tui.core.planning.shared_phones import has_checkable_phone
 from askel_tui.core.requests import bulk
 from askel_tui.core.requests.bulk import Row
 from askel_tui.core.requests.packing import PACKED_CALLS, Request
@@ -84,12 +86,39 @@ def remaining_batches(batch: Batch, left: Sequence[StoredOperation], revision: s
 
 def batch_in_doubt(unanswered: OpenRequest) -> Batch:
     """Rebuilds the batch of a request that was recorded and never answered: with the same bytes."""
-    intent, operations = unanswered.intent, tuple(each.operation for each in unanswered.operations)
+    intent = unanswered.intent
+    stored = unanswered.operations
+    if intent.call not in PACKED_CALLS | CONSENT_CALLS:
+        stored = [_as_sent(each, intent.body) for each in stored]
+    operations = tuple(each.operation for each in stored)
     destination = operations[0].destination
     ids = {"id": destination.id or ""} if destination and intent.call in PACKED_CALLS else {}
     request = Request(intent.call, intent.method, intent.path, ids, intent.body, operations)
     rows = bulk.rebuild_import_request(request).rows if intent.call == Call.BULK_IMPORT_PROFILES else ()
-    return Batch(request, unanswered.operations, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
+    return Batch(request, stored, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
+
+
+def _as_sent(stored: StoredOperation, body: bytes) -> StoredOperation:
+    """Returns an operation without the phone number that was left out of its request."""
+    identity = stored.operation.profile
+    if not has_checkable_phone(identity) or (identity.phone_number or "").encode() in body:
+        return stored
+    left = replace(stored.operation, profile=replace(identity, phone_number=None))
+    return replace(stored, operation=left, has_fewer_identifiers=True)
+
+
+def admitted_rows(
+    profiles: Iterable[ProfileUpdates], admitted: Mapping[int, StoredOperation]
+) -> list[ProfileUpdates]:
+    """Returns the import rows whose operations are to be sent, as these are to be sent."""
+    return [
+        (
+            [admitted[each.seq] for each in upserts],
+            admitted.get(addition.seq) if addition is not None else None,
+        )
+        for upserts, addition in profiles
+        if all(each.seq in admitted for each in upserts)
+    ]
 
 
 def row_operations(profiles: Iterable[ProfileUpdates]) -> Iterator[StoredOperation]:

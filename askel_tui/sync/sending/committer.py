@@ -52,6 +52,8 @@ class Committer:
         yet stays in the request until the last one, and is in doubt after a crash.
         """
         now = self._clock()
+        if any(ended.operation.warning for ended in settlement.ended):
+            settlement = replace(settlement, ended=list(map(_with_warning, settlement.ended)))
         if settlement.decision is not None:
             log.error("%s: %s", self._to.name, settlement.decision.detail.get("detail"))
             await self._journal.write_decision(settlement.decision, now)
@@ -170,6 +172,15 @@ def _transactions(
         behind = [DelayedOperation(each, now, "its upsert failed") for each in settlement.unattempted]
         found.append(_Transaction(delayed=behind))
     return found
+
+
+def _with_warning(ended: SettledOperation) -> SettledOperation:
+    """Adds the warning of an operation to how it ended."""
+    if ended.operation.warning is None:
+        return ended
+    kind, sentence = ended.operation.warning
+    detail = f"{sentence}; {ended.detail}" if ended.detail else sentence
+    return replace(ended, detail=detail, warning=kind)
 
 
 def _step(stored: StoredOperation) -> tuple[str, int, str]:

@@ -7,7 +7,7 @@ between leaves the request in doubt, and it is sent again with the same members 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from askel_tui.sync.sending.committer import Committer
 from askel_tui.sync.sending.exchange import Exchange, Reply, report_open_requests
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
 from askel_tui.sync.sending.preparation import Preparation
+from askel_tui.sync.sending.shared_phones import SharedPhones
 from askel_tui.sync.settlement.bulk_calls import JobEnd, interpret_events, interpret_import
 from askel_tui.sync.settlement.error_policy import Action, action_for, settlement_for, target_to_check
 from askel_tui.sync.settlement.single_calls import NO_EVIDENCE, Evidence, interpret
@@ -66,6 +67,7 @@ class Sender:
         self._exchange = Exchange(connected, journal, clock)
         self._preparation = Preparation(connected, journal, clock, self._exchange)
         self._conflicts = IdentityConflicts(connected, journal, clock, self._exchange)
+        self._phones = SharedPhones(connected, journal)
         self._jobs = JobFollower(connected, journal, clock)
 
     def retire(self) -> None:
@@ -80,24 +82,26 @@ class Sender:
 
     async def send(self, operations: Sequence[StoredOperation], priority: Priority = "live") -> QueueUpdate:
         """Sends operations that may share a request."""
-        return await self._check_targets(operations) or await self._send_all([operations], priority)
+        update, admitted = await self._admit(operations, priority)
+        if admitted:
+            update.add(await self._send_all([list(admitted.values())], priority))
+        return update
 
     async def import_profiles(self, profiles: Sequence[ProfileUpdates], list_id: str | None) -> QueueUpdate:
         """Sends updates of many profiles as import jobs, which put them on the list where it is given."""
-        operations = list(batches.row_operations(profiles))
-        return await self._check_targets(operations) or await self._send_concurrently(
-            batches.import_batches(profiles, list_id, self.revision)
-        )
+        update, admitted = await self._admit(list(batches.row_operations(profiles)), "bulk")
+        rows = batches.admitted_rows(profiles, admitted)
+        update.add(await self._send_concurrently(batches.import_batches(rows, list_id, self.revision)))
+        return update
 
     async def send_events(self, events: Sequence[StoredOperation]) -> QueueUpdate:
         """Sends events in bulk."""
-        if (delayed := await self._check_targets(events)) is not None:
-            return delayed
-        decided = self._preparation.decide(events)
+        update, admitted = await self._admit(events, "bulk")
+        decided = self._preparation.decide(list(admitted.values()))
         prepared = batches.event_batches(decided.going, self.revision)
-        return await self._send_concurrently(
-            Prepared(prepared.batches, [*decided.settlements, *prepared.settlements])
-        )
+        settlements = [*decided.settlements, *prepared.settlements]
+        update.add(await self._send_concurrently(Prepared(prepared.batches, settlements)))
+        return update
 
     async def send_again(self, unanswered: OpenRequest) -> QueueUpdate:
         """Settles a request in doubt: it is sent once more with the same bytes, if that is harmless.
@@ -124,6 +128,25 @@ class Sender:
         update = await self._committer.commit(unanswered.id, settlement)
         update.add(await self._send_all(self._again(batch, settlement), "live"))
         return update
+
+    async def _admit(
+        self, operations: Sequence[StoredOperation], priority: Priority
+    ) -> tuple[QueueUpdate, Mapping[int, StoredOperation]]:
+        """Checks what is known before operations are sent: their targets, and whose their phone numbers are.
+
+        Returns what became of those that are not sent, and the others by `seq`, as they are to be sent.
+        """
+        checked = await self._check_targets(operations)
+        if checked is not None:
+            return checked, {}
+        try:
+            decided = await self._phones.decide(operations, priority)
+        except KlaviyoError as error:
+            settlement = interpret(operations, error, NO_EVIDENCE, sent=False)
+            return await self._committer.commit(None, settlement), {}
+        if decided.settlement is None:
+            return QueueUpdate(), decided.sent
+        return await self._committer.commit(None, decided.settlement), decided.sent
 
     async def _check_targets(self, operations: Sequence[StoredOperation]) -> QueueUpdate | None:
         """Checks the targets of operations: None where they may be sent now, else the change of the queue that delays

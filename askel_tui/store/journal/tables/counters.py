@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from askel_tui.store.journal.rows import RecordCounts, WorkflowCounts
 from askel_tui.store.journal.states import HELD, PLANNED, WAITING
@@ -14,6 +14,7 @@ class CounterChanges:
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+        self._warnings: Counter[tuple[str, str]] = Counter()
 
     def add(
         self,
@@ -31,6 +32,10 @@ class CounterChanges:
         for index, by in enumerate((waiting, held, failed, sent, differing)):
             change[index] += by
 
+    def warn(self, workflow: str, kind: str, count: int = 1) -> None:
+        """Counts warnings of a kind about a workflow's records."""
+        self._warnings[workflow, kind] += count
+
     def write(self, db: Transaction) -> None:
         """Writes the gathered changes, and begins anew."""
         db.executemany(
@@ -41,6 +46,12 @@ class CounterChanges:
             [(*key, *change) for key, change in self._changes.items() if any(change)],
         )
         self._changes.clear()
+        db.executemany(
+            "INSERT INTO warnings (workflow, kind, count) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            [(*key, count) for key, count in self._warnings.items()],
+        )
+        self._warnings.clear()
 
 
 def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
@@ -83,3 +94,13 @@ def read_record_counts(db: Transaction) -> dict[str, RecordCounts]:
 def read_failure_counts(db: Transaction) -> dict[str, int]:
     """Counts the records that failed, by workflow."""
     return dict(db.execute("SELECT workflow, count(*) FROM failures GROUP BY workflow").fetchall())
+
+
+def read_warnings(db: Transaction) -> dict[str, dict[str, int]]:
+    """Reads the counts of warnings by workflow and kind."""
+    found: dict[str, dict[str, int]] = {}
+    for workflow, kind, count in db.execute(
+        "SELECT workflow, kind, count FROM warnings ORDER BY workflow, kind"
+    ):
+        found.setdefault(workflow, {})[kind] = count
+    return found

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 
 from askel_tui.core.operations import Identity, split_encoded
+from askel_tui.store.journal.tables.phones import save_phone_owners
 from askel_tui.store.journal.transaction import Transaction
 
 _UPSERT = b'"kind":"upsert_profile"'
@@ -23,6 +24,7 @@ def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, I
         if {key for (key,) in known} == keys:
             continue
         new.append(identity)
+        save_phone_owners(db, connection, [identity])
         forget_profile_id(db, connection, profile_id)
         db.executemany(
             "INSERT OR REPLACE INTO profiles (connection, key, profile) VALUES (?, ?, ?)",

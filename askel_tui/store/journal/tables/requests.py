@@ -42,6 +42,7 @@ class SettledGroup:
     ms: int | None
     differences: Sequence[Mapping[str, Any]]
     gate: GateAnswer | None
+    warning: str | None
     seqs: list[int] = field(default_factory=list)
     profiles: dict[int, str] = field(default_factory=dict)
     """The identifiers that were written to, as canonical JSON, by `seq`, where they are not the stored ones."""
@@ -52,7 +53,16 @@ def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
     found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
-        alike = (each.outcome, each.status, each.response, each.detail, each.ms, each.differences, each.gate)
+        alike = (
+            each.outcome,
+            each.status,
+            each.response,
+            each.detail,
+            each.ms,
+            each.differences,
+            each.gate,
+            each.warning,
+        )
         if alike != before:
             before = alike
             found.append(SettledGroup(*alike))
@@ -173,6 +183,9 @@ def _settle(
         outcome = group.outcome
         written = outcome in ("written", "unconfirmed")
         settled = [found.pop(seq) for seq in group.seqs if seq in found and found[seq][0].state != FAILED]
+        if group.warning is not None:
+            for row, _ in settled:
+                work.counters.warn(row.workflow, group.warning)
         response = response_document(group.status, group.response, group.detail, group.differences)
         if written and settled and carried_by is not None and not answer.profiles:
             bodies = (body for _, body in settled)

@@ -11,6 +11,7 @@ from typing import Any
 
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Decoder
+from askel_tui.core.problems import LEFT_OUT_KIND
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import (
     Decision,
@@ -48,6 +49,10 @@ def commit_runs(
         for run in new.values():
             if run.problems:
                 _fail_plan(work, state, run, actors.get(run.record_seq))
+            for kind, sentence in run.warnings:
+                work.counters.warn(state.workflow, kind)
+                if kind == LEFT_OUT_KIND:
+                    _tell_left_out(work, state, run, actors.get(run.record_seq), sentence)
         planned = {number: run for number, run in new.items() if not run.problems}
         lines, joined = link_runs(work, state, [*planned.values()])
         lines_by_run = dict(zip(planned, lines, strict=True))
@@ -173,6 +178,20 @@ def _fail_plan(work: UnitOfWork, state: WorkflowState, run: PlannedRun, actor: s
         workflow=state.workflow,
         record=run.record,
         response={"detail": reason, "problems": problems},
+    )
+
+
+def _tell_left_out(
+    work: UnitOfWork, state: WorkflowState, run: PlannedRun, actor: str | None, sentence: str
+) -> None:
+    work.audit.append(
+        kind="plan",
+        status="done",
+        actor=actor,
+        connection=state.connection,
+        workflow=state.workflow,
+        record=run.record,
+        response={"detail": sentence},
     )
 
 

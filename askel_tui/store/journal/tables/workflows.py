@@ -62,7 +62,7 @@ def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int
             ).rowcount
             work.counters.add(workflow, connection, **{name: -number for name, number in deleted.items()})
         db.execute("DELETE FROM failures WHERE workflow = ?", (workflow,))
-        for table in ("holds", "hold_history"):
+        for table in ("holds", "hold_history", "warnings"):
             db.execute(f"DELETE FROM {table} WHERE workflow = ?", (workflow,))
         db.execute("DELETE FROM runs WHERE workflow = ? AND state IN (?, ?)", (workflow, PLAN_FAILED, REPLAN))
         db.execute("DELETE FROM workflows WHERE workflow = ?", (workflow,))

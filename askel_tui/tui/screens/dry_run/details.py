@@ -28,6 +28,9 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
     for problem in record.problems:
         where = " › ".join(filter(None, (problem.step, problem.field)))
         parts.append((f"✗ {sanitize(where)}{': ' if where else ''}{sanitize(problem.message)}\n", "$error"))
+    for warning in record.warnings:
+        where = " › ".join(filter(None, (warning.step, warning.field)))
+        parts.append((f"! {sanitize(where)}{': ' if where else ''}{sanitize(warning.message)}\n", "$warning"))
     for operation in record.operations:
         target = operation.target
         named = f" {sanitize(target.type)} {truncate(target.name, 60)}" if target else ""

@@ -47,7 +47,7 @@ def _export_rows(run: DryRun) -> Iterator[Sequence[object]]:
                 yield (*first, *step, field, change["before"], change["after"], note)
         for skip in record.skipped:
             yield (*first, skip.step, "", "", "", "", "", f"skipped: {skip.why}")
-        for problem in record.problems:
+        for problem in (*record.problems, *record.warnings):
             yield (
                 *first,
                 problem.step or "",

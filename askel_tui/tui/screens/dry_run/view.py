@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.widgets.rows import Cell, Row
@@ -120,7 +121,7 @@ def _changes_beyond_profile(record: RecordPreview) -> Iterator[tuple[str, Change
 
 def search_text(record: RecordPreview) -> str:
     """Returns the text of a record that the filter searches."""
-    notes = " ".join(each.message for each in record.problems)
+    notes = " ".join(each.message for each in (*record.problems, *record.warnings))
     skipped = " ".join(f"skipped {each.step}" for each in record.skipped)
     who = f"{record.record} {profile_identifiers(record)}"
     return f"{who} {record_state(record)} {list_changes(record)} {notes} {skipped}"
@@ -161,8 +162,11 @@ def totals_text(run: DryRun) -> list[StyledText]:
 
 
 def effects(found: DryRunTotals) -> list[tuple[str, str]]:
-    """Lists the effects beyond profiles (lists, events, flows, consent), as label and sentence."""
+    """Lists the effects beyond profiles (lists, events, flows, consent) and warnings, as label and sentence."""
     lines = []
+    if found.warnings:
+        warned = [f"{count:,} with {WARNING_TEXTS.get(kind, kind)}" for kind, count in found.warnings.items()]
+        lines.append(("! note", ", ".join(warned)))
     moved = [f"{count:,} added to {sanitize(name)}" for name, count in found.added.items()]
     moved += [f"{count:,} removed from {sanitize(name)}" for name, count in found.removed.items()]
     if moved:

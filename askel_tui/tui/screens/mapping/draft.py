@@ -104,6 +104,9 @@ class Draft:
     profile: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[StepDraft, ...] = ()
     rules: int = NEWEST_RULES
+    shared_phone: str = ""
+    dispensable: frozenset[str] = frozenset()
+    """The identifiers that are left out where they are bad."""
 
     def with_identifier(self, name: str, text: str) -> Draft:
         """Returns the draft with an identifier's expression set, or removed by an empty text."""
@@ -152,6 +155,8 @@ class Draft:
             "profile": dict(self.profile),
             "steps": steps,
             "rules": self.rules,
+            "shared_phone": self.shared_phone,
+            "dispensable": sorted(self.dispensable),
         }
 
     @classmethod
@@ -170,6 +175,8 @@ class Draft:
             profile,
             steps,
             value.get("rules", FIRST_RULES),
+            value.get("shared_phone", ""),
+            frozenset(value.get("dispensable", ())),
         )
 
 
@@ -235,6 +242,8 @@ def draft_from_workflow(workflow: Workflow) -> Draft:
         {name: each.text for name, each in workflow.profile.items()},
         tuple(_step(step) for step in workflow.steps),
         workflow.rules,
+        workflow.shared_phone or "",
+        workflow.dispensable,
     )
 
 

@@ -23,7 +23,8 @@ def to_yaml(draft: Draft) -> str:
         "connection": draft.connection,
         "trigger": triggers or None,
         "when": draft.when,
-        "profile": {name: text for name, text in draft.profile.items() if text} or None,
+        "profile": {name: _identifier(draft, name) for name, text in draft.profile.items() if text} or None,
+        "on_shared_phone": draft.shared_phone,
         "steps": [{"id": step.id, step.kind: _action(step)} for step in draft.steps],
     }
     given = {name: value for name, value in whole.items() if value or name == "steps"}
@@ -31,6 +32,11 @@ def to_yaml(draft: Draft) -> str:
         given, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
     )
     return text
+
+
+def _identifier(draft: Draft, name: str) -> Any:
+    text = draft.profile[name]
+    return {"value": text, "if_bad": "leave_out"} if name in draft.dispensable else text
 
 
 class _Dumper(yaml.SafeDumper):
