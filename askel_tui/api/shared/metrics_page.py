@@ -64,7 +64,9 @@ def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
     differing: dict[Labels, float] = {_labels(row): row.differing for row in rows}
     yield _gauge("operations_differing", "Writes of which Klaviyo's answer shows a difference.", differing)
     warned: dict[Labels, float] = {
-        (("workflow", row.name), ("kind", kind)): count for row in rows for kind, count in row.warnings.items()
+        (("workflow", row.name), ("kind", kind)): count
+        for row in rows
+        for kind, count in row.warnings.items()
     }
     yield _gauge("records_warned", "Records that something is to be said about, by kind.", warned)
     names = {row.name for row in rows}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from askel_tui.core.expressions.phones import (
     NotAPhoneNumber,
-    PhoneDoubt,
+    PhoneObjection,
     is_known_region,
     read_phone_number,
 )
@@ -36,12 +36,12 @@ class EvaluationProblem(ValueError):
 class Remark(NamedTuple):
     """What an expression made of a value, and something speaks against it."""
 
-    kind: PhoneDoubt
+    kind: PhoneObjection
     text: str
 
 
 _REMARKS: ContextVar[list[Remark] | None] = ContextVar("remarks", default=None)
-_DOUBTS: Mapping[PhoneDoubt, str] = {
+_OBJECTIONS: Mapping[PhoneObjection, str] = {
     "placeholder_phone": "a placeholder, not a phone number",
     "unknown_phone": "in no range of phone numbers that is known",
 }
@@ -190,12 +190,12 @@ def _e164(phone: Any, region: Any) -> str | None:
     if not is_known_region(region):
         raise EvaluationProblem(f"not a region such as 'GB': {quote(region)}")
     try:
-        number, doubt = read_phone_number(text, region.upper())
+        number, objection = read_phone_number(text, region.upper())
     except NotAPhoneNumber as error:
         raise EvaluationProblem(f"{error}: {quote(text)}") from None
     remarks = _REMARKS.get()
-    if doubt is not None and remarks is not None:
-        remarks.append(Remark(doubt, f"{_DOUBTS[doubt]}: {quote(text)}"))
+    if objection is not None and remarks is not None:
+        remarks.append(Remark(objection, f"{_OBJECTIONS[objection]}: {quote(text)}"))
     return number
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Literal, NamedTuple
 
-PhoneDoubt = Literal["placeholder_phone", "unknown_phone"]
+PhoneObjection = Literal["placeholder_phone", "unknown_phone"]
 """Why a number in international form may be nobody's: it is a placeholder, or in no range that is known."""
 
 _ASCENDING, _DESCENDING = "1234567890123", "9876543210"
@@ -19,7 +19,7 @@ class PhoneNumber(NamedTuple):
     """A number in international form, and what speaks against it."""
 
     number: str
-    doubt: PhoneDoubt | None = None
+    objection: PhoneObjection | None = None
 
 
 class NotAPhoneNumber(ValueError):

@@ -6,7 +6,7 @@ when its turn comes, by a dry run in `rehearsal`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from askel_tui.contract.caps import Caps, caps

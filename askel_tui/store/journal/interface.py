@@ -33,7 +33,6 @@ from askel_tui.store.journal.tables import (
     commands,
     counters,
     operations,
-    phones,
     rate_limit_slots,
     replanning,
     requests,
@@ -127,8 +126,8 @@ class Journal(TransactionRunner):
     waiting_operations = reads(operations.waiting_operations)
     operation_state = reads(operations.operation_state)
     profile_ids = reads(profile_ids_table.profile_ids)
-    phone_owners = reads(phones.phone_owners)
-    save_phone_owners = writes(phones.save_phone_owners)
+    phone_owners = reads(profile_ids_table.phone_owners)
+    save_phone_owners = writes(profile_ids_table.save_phone_owners)
     forget_profile_id = writes(profile_ids_table.forget_profile_id)
 
     # Requests.

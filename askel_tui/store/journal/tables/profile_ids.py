@@ -1,12 +1,11 @@
-"""Klaviyo profile ids that responses showed, by ordering key (see `Identity.keys`)."""
+"""Klaviyo profile ids that responses showed, by ordering key (see `Identity.keys`), and who has which phone number."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
 
-from askel_tui.core.operations import Identity, split_encoded
-from askel_tui.store.journal.tables.phones import save_phone_owners
+from askel_tui.core.operations import Identity, fold_email, split_encoded
 from askel_tui.store.journal.transaction import Transaction
 
 _UPSERT = b'"kind":"upsert_profile"'
@@ -87,3 +86,33 @@ def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> N
 def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None:
     """Deletes everything that is remembered of a profile id."""
     db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id))
+
+
+def phone_owners(db: Transaction, connection: str, phones: Collection[str]) -> dict[str, Identity]:
+    """Returns the owner of each phone number that has been met beside an e-mail or external id."""
+    found = {}
+    for phone in phones:
+        row = db.execute(
+            "SELECT email, external_id FROM phones WHERE connection = ? AND phone = ?", (connection, phone)
+        ).fetchone()
+        if row is not None:
+            found[phone] = Identity(row[0], phone, row[1])
+    return found
+
+
+def save_phone_owners(db: Transaction, connection: str, owners: Iterable[Identity]) -> None:
+    """Remembers who has a phone number, in place of who had it before, and of the number that they had."""
+    given = [
+        (connection, each.phone_number, each.email and fold_email(each.email), each.external_id)
+        for each in owners
+        if each.phone_number is not None
+    ]
+    db.executemany(
+        "DELETE FROM phones WHERE connection = ? AND email = ? AND phone <> ?",
+        [(connection, email, phone) for _, phone, email, _ in given if email is not None],
+    )
+    db.executemany(
+        "INSERT INTO phones (connection, phone, email, external_id) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "email = excluded.email, external_id = excluded.external_id",
+        given,
+    )

@@ -52,7 +52,7 @@ def commit_runs(
             for kind, sentence in run.warnings:
                 work.counters.warn(state.workflow, kind)
                 if kind == LEFT_OUT_KIND:
-                    _tell_left_out(work, state, run, actors.get(run.record_seq), sentence)
+                    _report_left_out(work, state, run, actors.get(run.record_seq), sentence)
         planned = {number: run for number, run in new.items() if not run.problems}
         lines, joined = link_runs(work, state, [*planned.values()])
         lines_by_run = dict(zip(planned, lines, strict=True))
@@ -181,7 +181,7 @@ def _fail_plan(work: UnitOfWork, state: WorkflowState, run: PlannedRun, actor: s
     )
 
 
-def _tell_left_out(
+def _report_left_out(
     work: UnitOfWork, state: WorkflowState, run: PlannedRun, actor: str | None, sentence: str
 ) -> None:
     work.audit.append(
