@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bad_days import assert_in_order, brisk, engine, order, until
+from tests.support.bad_days import assert_in_order, brisk, change, engine, order, until
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
@@ -149,4 +149,90 @@ async def test_the_newer_value_wins_though_the_older_one_was_refused_at_first(
     await bench.take([*links, *tiers])
     await bench.drain()
     assert {bench.profile(email(number))["properties"]["Tier"] for number in PEOPLE} == {"new"}
+    await assert_in_order(bench)
+
+
+ONE_STEP = "upsert_profile: {properties: {Tier: data.tier, Points: data.points}, first_name: data.name}"
+MAIL = workflow("mail", "email: data.email", ONE_STEP)
+PHONE = workflow("phone", "phone_number: data.phone", ONE_STEP)
+
+
+OLDER = happened("mail", 0, tier="old", points=1)
+NEWER = happened("phone", 0, tier="new", name="Ada")
+
+
+async def known_to_klaviyo_only(bench: Workbench) -> None:
+    """A profile that has both identifiers, which no record and no answer has named together yet."""
+    person = {"email": email(0), "phone_number": "+442079460100"}
+    change(bench, "POST", "profiles", profiles=[person])
+
+
+async def test_what_an_older_record_wrote_late_is_written_again_from_the_newer(bench: Workbench) -> None:
+    """The older one is on the wire for long, and the newer one's answer links them meanwhile."""
+    await known_to_klaviyo_only(bench)
+    await apply(bench, MAIL, PHONE)
+    await write_late(bench, OLDER, NEWER)
+    await bench.drain()
+    profile = bench.profile(email(0))
+    assert (profile["properties"], profile["first_name"]) == ({"Tier": "new", "Points": 1}, "Ada")
+    [again] = [entry for entry in await bench.audit() if entry.kind == "written_again"]
+    assert again.response
+    assert again.response["detail"]["fields"] == ["property Tier"]
+    await assert_in_order(bench)
+
+
+async def test_what_waits_to_be_tried_again_leaves_out_what_the_newer_wrote(bench: Workbench) -> None:
+    await known_to_klaviyo_only(bench)
+    await apply(bench, MAIL, PHONE)
+    bench.set_timing(first_retry_wait_ms=800, max_retry_wait_ms=800)
+    bench.fault("create_or_update_profile", status=503)
+
+    async def refused() -> bool:
+        waiting = await bench.instance.journal.waiting_operations(["maple-ember"], 0, 10)
+        return any(each.attempts for each in waiting)
+
+    async with engine(bench):
+        await bench.take([OLDER])
+        await until(bench, refused)
+        bench.sandbox.world.faults.all.clear()
+        before = bench.sandbox.world.logged_count
+        await bench.take([NEWER])
+        await until(bench, partial(_sent, bench, 2))
+    profile = bench.profile(email(0))
+    assert (profile["properties"], profile["first_name"]) == ({"Tier": "new", "Points": 1}, "Ada")
+    assert len(bench.requests("create_or_update_profile", after=before)) == 2
+    await assert_in_order(bench)
+
+
+async def write_late(bench: Workbench, older: dict[str, Any], newer: dict[str, Any]) -> None:
+    """Has Klaviyo work on the older record's upsert for so long that the newer one's is written before."""
+    bench.fault("create_or_update_profile", times=1, delay=1.5)
+    [fault] = bench.sandbox.world.faults.all
+
+    async def struck() -> bool:
+        return fault.struck == 1
+
+    async with engine(bench):
+        await bench.take([older])
+        await until(bench, struck)
+        await bench.take([newer])
+        await until(bench, partial(_sent, bench, 2))
+
+
+async def _sent(bench: Workbench, count: int) -> bool:
+    entries = await bench.audit()
+    return sum(entry.status == "written" and entry.kind == "upsert_profile" for entry in entries) >= count
+
+
+async def test_a_list_that_an_older_record_left_late_is_joined_again(bench: Workbench) -> None:
+    await known_to_klaviyo_only(bench)
+    await apply(
+        bench,
+        workflow("mail", "email: data.email", ONE_STEP, "remove_from_list: Promotions"),
+        workflow("phone", "phone_number: data.phone", ONE_STEP, "add_to_list: Promotions"),
+    )
+    await write_late(bench, OLDER, NEWER)
+    await bench.drain()
+    assert email(0) in bench.on_list("Promotions")
+    assert bench.profile(email(0))["properties"]["Tier"] == "new"
     await assert_in_order(bench)

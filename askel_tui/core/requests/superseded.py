@@ -71,6 +71,26 @@ def without_superseded(operation: Operation, superseded: FieldNames) -> Operatio
     return None if fields and fields <= superseded else operation
 
 
+def read_written_values(body: bytes | None, identity: Identity, names: FieldNames) -> dict[str, Any]:
+    """Reads the values of some fields that a request wrote of a profile, as the body of an upsert has them."""
+    keys = set(identity.keys())
+    attributes: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    unset: list[str] = []
+    for resource in _profiles(json.loads(body or b"null")):
+        given = resource["attributes"]
+        if keys.isdisjoint(Identity.from_attributes(given).keys()):
+            continue
+        flat = {name: value for name, value in given.items() if name not in (*_NESTED, *IDENTIFIERS)}
+        flat |= {f"location.{name}": value for name, value in (given.get("location") or {}).items()}
+        attributes |= {name: value for name, value in flat.items() if f"attribute {name}" in names}
+        written = given.get("properties") or {}
+        properties |= {name: value for name, value in written.items() if f"property {name}" in names}
+        removed = _at(resource.get("meta"), "patch_properties", "unset") or ()
+        unset += [name for name in removed if f"property {name}" in names]
+    return {"attributes": attributes, "properties": properties, "unset": unset}
+
+
 def _list_and_consent_fields(operation: Operation) -> FieldNames:
     target = operation.destination
     list_id = (target.id if target else None) or ""

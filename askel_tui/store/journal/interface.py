@@ -32,6 +32,7 @@ from askel_tui.store.journal.rows import (
 from askel_tui.store.journal.tables import (
     commands,
     counters,
+    late_lines,
     operations,
     rate_limit_slots,
     replanning,
@@ -125,6 +126,7 @@ class Journal(TransactionRunner):
 
     waiting_operations = reads(operations.waiting_operations)
     operation_state = reads(operations.operation_state)
+    settle_late_lines = writes(late_lines.settle_late_lines)
     profile_ids = reads(profile_ids_table.profile_ids)
     phone_owners = reads(profile_ids_table.phone_owners)
     save_phone_owners = writes(profile_ids_table.save_phone_owners)

@@ -25,6 +25,16 @@ Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "disc
 
 WorkflowStatus = Literal["draft", "active", "paused"]
 
+
+class LateLine(NamedTuple):
+    """A line that was found to be one late: older records may be sent, or were sent, after newer ones."""
+
+    waiting: Sequence[int]
+    """The operations (`seq`) that wait and are older than one that was sent."""
+    sent: Sequence[int]
+    """The records (`seq`) that were sent last."""
+
+
 JoinedLines = Sequence[tuple[int, int]]
 """Lines that were found to be one with another: each is no more, and what waits in it waits in the other."""
 

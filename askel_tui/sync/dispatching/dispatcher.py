@@ -175,10 +175,13 @@ class Dispatcher:
                 self._correct_due_times()
                 await self._follow_orphans()
                 await self._load()
+                await self._settle_late_lines()
                 now = self._clock()
                 await self._wait(now, self._scheduler.schedule(self._senders, now))
         finally:
             await self._in_flight.drain()
+            if self._in_flight.fault is None:
+                await self._settle_late_lines()
             self._journal.line_listeners.remove(self._queue.join)
 
     def stop(self) -> None:
@@ -254,6 +257,19 @@ class Dispatcher:
         while self._more and self._has_room:
             async with self._loading:
                 await self._load_some(min(MAX_OPERATIONS_IN_MEMORY - len(self._queue), OPERATIONS_PER_LOAD))
+
+    async def _settle_late_lines(self) -> None:
+        """Settles the lines that were found to be one late, before anything more of them is sent."""
+        while lines := self._queue.take_late_lines():
+            changed, added = await self._journal.settle_late_lines(lines, self._clock())
+            for seq, stored in changed.items():
+                if stored is None:
+                    self._queue.remove(seq)
+                else:
+                    self._queue.put_back(stored)
+            for stored in added:
+                if stored.connection in self._senders and stored.workflow not in self._paused:
+                    self._queue.add(stored)
 
     @property
     def _has_room(self) -> bool:

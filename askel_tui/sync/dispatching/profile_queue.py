@@ -18,12 +18,13 @@ from typing import NamedTuple
 from askel_tui.contract.calls import Call
 from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
-from askel_tui.store.journal.rows import StoredOperation
+from askel_tui.store.journal.rows import LateLine, StoredOperation
+from askel_tui.sync.dispatching.late_lines import LateLines
 
 MAX_REMEMBERED_JOINS = 50_000
 """The number of joined lines that are remembered, for operations that were on their way here when it was found out."""
 
-_SEQ_BITS = 40
+_SEQ_BITS = 48
 _SEQ_MASK = (1 << _SEQ_BITS) - 1
 
 
@@ -71,6 +72,7 @@ class ProfileQueue:
         """The number of ready operations, by workflow."""
         self._ranks_by_line: dict[int, list[int]] = {}
         """The ranks of the operations in a line, in order."""
+        self._late = LateLines()
         self._joined: dict[int, int] = {}
         """The line that each of the last joined lines went into."""
         self._lanes: dict[Lane, _LaneState] = {}
@@ -113,12 +115,25 @@ class ProfileQueue:
 
     def join(self, joined: Iterable[tuple[int, int]]) -> None:
         """Joins lines that were found to be one: what waits in them goes in the order of its records from now on."""
-        for line, into in joined:
+        for line, last in joined:
+            into = self._current(last)
             self._joined[line] = into
+            ours, theirs = (each in self._ranks_by_line or self._late.sent.of(each) for each in (line, into))
+            if ours:
+                self._late.join(line, into, both_wait=bool(theirs))
             if line in self._ranks_by_line:
-                self._move(line, self._current(into))
+                self._move(line, into)
         while len(self._joined) > MAX_REMEMBERED_JOINS:
             del self._joined[next(iter(self._joined))]
+
+    def take_late_lines(self) -> list[LateLine]:
+        """Takes the joined lines of which older operations may be sent, or were sent, after newer ones."""
+        return self._late.take(self._waiting_before)
+
+    def _waiting_before(self, line: int, record_seq: int) -> tuple[list[int], bool]:
+        entries = [self._entries[rank & _SEQ_MASK] for rank in self._ranks_by_line.get(line, ())]
+        waiting = [each for each in entries if each.stored.record_seq < record_seq and not each.in_flight]
+        return [each.stored.seq for each in waiting], len(waiting) < len(entries)
 
     def _move(self, line: int, into: int) -> None:
         moving, others = self._ranks_by_line.pop(line), self._ranks_by_line.get(into, [])
@@ -216,6 +231,9 @@ class ProfileQueue:
         if entry is None:
             return
         self._make_unready(entry)
+        if entry.in_flight:
+            for line in entry.lines:
+                self._late.add_sent(line, entry.stored.record_seq)
         self._mark_landed(entry)
         self._delayed.pop(seq, None)
         self._count_of[entry.stored.workflow] -= 1

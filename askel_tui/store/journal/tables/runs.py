@@ -98,13 +98,27 @@ def requeue_runs(
         work.audit.append_decision(decision)
         queue = _NewOperations(db, state)
         for number, run in enumerate(runs):
-            (last,) = db.execute(
-                "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
-                (run.record_seq, state.workflow),
-            ).fetchone()
+            last = last_index(db, run.record_seq, state.workflow)
             queue.add_behind(number, run, decision.actor, last + REQUEUED_INDEX_GAP)
         queue.insert(work)
     return len(queue)
+
+
+def queue_again(work: UnitOfWork, state: WorkflowState, run: PlannedRun) -> Sequence[int]:
+    """Queues operations of one record behind those of it that wait; returns their `seq`, 0 for a held one."""
+    queue = _NewOperations(work.db, state)
+    queue.add_behind(0, run, None, last_index(work.db, run.record_seq, state.workflow) + REQUEUED_INDEX_GAP)
+    queue.insert(work)
+    return queue.seqs[0]
+
+
+def last_index(db: Transaction, record_seq: int, workflow: str) -> int:
+    """Returns the highest index of a record's operations in the queue; 0 where there is none."""
+    (last,) = db.execute(
+        "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
+        (record_seq, workflow),
+    ).fetchone()
+    return int(last)
 
 
 def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> set[int]:

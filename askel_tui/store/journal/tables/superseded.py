@@ -16,7 +16,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 SUPERSEDED_REASON = "later records have written it since"
 
-_KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, str] = {
     Call.CREATE_OR_UPDATE_PROFILE: "'upsert_profile'",
     Call.ADD_PROFILES_TO_LIST: "'add_to_list', 'remove_from_list', 'trigger_flow'",
     Call.REMOVE_PROFILES_FROM_LIST: "'add_to_list', 'remove_from_list', 'trigger_flow'",
@@ -32,7 +32,7 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
     candidates = {
         row.seq: (row, operation)
         for row in rows
-        if not row.gate and (operation := operations.read_operation(work.db, row.seq)).call in _KINDS
+        if not row.gate and (operation := operations.read_operation(work.db, row.seq)).call in KINDS
     }
     by_key: dict[str, list[int]] = {}
     for row, operation in candidates.values():
@@ -41,7 +41,7 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
         for key in {*operation.profile.keys(), *aliases}:
             by_key.setdefault(key, []).append(row.seq)
     dropped: dict[int, set[str]] = {}
-    for connection, kinds in {(row.connection, _KINDS[each.call]) for row, each in candidates.values()}:
+    for connection, kinds in {(row.connection, KINDS[each.call]) for row, each in candidates.values()}:
         for identity, record_seq, written in _later_writes(work.db, connection, kinds, since, by_key):
             for seq in {seq for key in identity.keys() for seq in by_key.get(key, ())}:
                 row, operation = candidates[seq]
@@ -53,7 +53,7 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
                     dropped.setdefault(seq, set()).update(written.for_profile(identity))
     for seq, fields in sorted(dropped.items()):
         row, operation = candidates[seq]
-        _replace(work, row, operation, without_superseded(operation, frozenset(fields)))
+        replace_operation(work, row, operation, without_superseded(operation, frozenset(fields)))
 
 
 def _later_writes(
@@ -79,7 +79,8 @@ def _later_writes(
         yield identity, record_seq, last[1]
 
 
-def _replace(work: UnitOfWork, row: QueueRow, before: Operation, after: Operation | None) -> None:
+def replace_operation(work: UnitOfWork, row: QueueRow, before: Operation, after: Operation | None) -> None:
+    """Stores what is left of an operation; one with nothing left is settled as skipped."""
     if after is None:
         work.audit.append_operation(row, before, "skipped", SUPERSEDED_REASON)
         operations.remove_row(work, row)
@@ -111,7 +112,7 @@ def superseded_candidates(
     ).fetchall()
     found: list[QueueRow] = []
     for name, seq in steps:
-        kinds = _KINDS.get(operations.read_operation(db, seq).call)
+        kinds = KINDS.get(operations.read_operation(db, seq).call)
         if kinds is not None and _any_since(db, kinds, since):
             condition = f"workflow = ? AND version = ? AND hold = ? AND step = ? AND state = {HELD}"
             found += operations.select_rows(db, condition, (workflow, version, step, name))

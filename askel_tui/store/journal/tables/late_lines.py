@@ -1,0 +1,202 @@
+"""Lines that were found to be one late: what older records wrote over, or are about to, is put right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.operations import Identity, Operation, StepKind, Target, operation_id
+from askel_tui.core.requests.superseded import (
+    FieldNames,
+    WrittenFields,
+    read_written_fields,
+    read_written_values,
+    without_superseded,
+)
+from askel_tui.store.journal import statements
+from askel_tui.store.journal.rows import Decision, LateLine, StoredOperation, WorkflowState, encode_run
+from askel_tui.store.journal.states import WAITING
+from askel_tui.store.journal.tables import operations, profile_ids, requests, superseded
+from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
+from askel_tui.store.journal.tables.lines import with_lines
+from askel_tui.store.journal.tables.runs import queue_again
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
+from askel_tui.store.journal.tables.workflows import workflow_states
+from askel_tui.store.journal.transaction import Transaction
+
+WRITTEN_AGAIN_KIND = "written_again"
+
+_CALL_OF_KIND: Mapping[StepKind, Call] = {
+    "upsert_profile": Call.CREATE_OR_UPDATE_PROFILE,
+    "add_to_list": Call.ADD_PROFILES_TO_LIST,
+    "remove_from_list": Call.REMOVE_PROFILES_FROM_LIST,
+}
+"""The call that writes each kind of state again. Events, flows and consent are never repeated."""
+
+_FIELDS_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "upsert_profile": ("attribute ", "property "),
+    "add_to_list": ("list ",),
+    "remove_from_list": ("list ",),
+    "trigger_flow": ("list ",),
+    "subscribe": ("consent ",),
+    "unsubscribe": ("consent ",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write of a record, as the audit has it."""
+
+    entry: int
+    record_seq: int
+    record: str
+    connection: str
+    workflow: str
+    step: str
+    kind: StepKind
+    profile: Identity
+    target: Target | None
+    request: int
+    fields: FieldNames
+
+
+def settle_late_lines(
+    db: Transaction, lines: Sequence[LateLine], now: int
+) -> tuple[dict[int, StoredOperation | None], list[StoredOperation]]:
+    """Settles lines that were found to be one late.
+
+    Operations that wait leave out what newer records have written already. State that older records wrote after newer
+    ones is written again from the newer. Returns the operations that changed by `seq`, None for one with nothing left,
+    and the waiting operations that were added.
+    """
+    changed: dict[int, StoredOperation | None] = {}
+    added: list[int] = []
+    with UnitOfWork(db, now) as work:
+        for line in lines:
+            writes = _writes(db, line.sent)
+            for seq in line.waiting:
+                if _drop_superseded(work, seq, writes):
+                    changed[seq] = None
+            added += _write_again(work, writes)
+    for stored in _stored(db, changed):
+        changed[stored.seq] = stored
+    return changed, _stored(db, added)
+
+
+def _stored(db: Transaction, seqs: Sequence[int] | Mapping[int, object]) -> list[StoredOperation]:
+    rows = db.execute(
+        f"SELECT {operations.STORED_COLUMNS} FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
+        (statements.json_list([*seqs]),),
+    )
+    return with_lines(db, map(operations.decode_operation, rows))
+
+
+def _writes(db: Transaction, record_seqs: Sequence[int]) -> list[_Write]:
+    """Finds what records wrote of profiles, in the order in which it was answered."""
+    kinds = ", ".join(f"'{kind}'" for kind in _FIELDS_OF_KIND)
+    rows = db.execute(
+        "SELECT a.seq, r.seq, r.id, a.connection, a.workflow, a.step, a.kind, a.profile, a.target, q.id, q.path "
+        "FROM records r JOIN audit a ON a.record = r.id AND a.connection = r.connection "
+        f"JOIN requests q ON q.id = a.request WHERE r.seq IN (SELECT value FROM json_each(?)) AND a.kind IN ({kinds}) "
+        "AND a.status IN ('written', 'unconfirmed') ORDER BY a.seq",
+        (statements.json_list(record_seqs),),
+    ).fetchall()
+    bodies: dict[int, WrittenFields] = {}
+    found = []
+    for entry, record_seq, record, connection, workflow, step, kind, profile, target, request, path in rows:
+        if request not in bodies:
+            bodies[request] = read_written_fields(path, requests.request_body(db, request))
+        identity = Identity(**json.loads(profile))
+        fields = bodies[request].for_profile(identity)
+        of_kind = frozenset(name for name in fields if name.startswith(_FIELDS_OF_KIND[kind]))
+        named = Target(**json.loads(target)) if target else None
+        found.append(
+            _Write(
+                entry, record_seq, record, connection, workflow, step, kind, identity, named, request, of_kind
+            )
+        )
+    return found
+
+
+def _drop_superseded(work: UnitOfWork, seq: int, writes: Sequence[_Write]) -> bool:
+    """Removes from a waiting operation what newer records have written of its profile; returns whether it changed."""
+    row = operations.find_row(work.db, seq)
+    if row is None or row.state != WAITING or row.request is not None:
+        return False
+    operation = operations.read_operation(work.db, seq)
+    if operation.call not in superseded.KINDS:
+        return False
+    newer: set[str] = set()
+    for write in writes:
+        if write.record_seq > row.record_seq and _are_one(work.db, row.connection, operation.profile, write):
+            newer |= write.fields
+    left = without_superseded(operation, frozenset(newer))
+    superseded.replace_operation(work, row, operation, left)
+    return left is not operation
+
+
+def _write_again(work: UnitOfWork, writes: Sequence[_Write]) -> list[int]:
+    """Queues what older records wrote over once more, from the newest; returns the operations' `seq`."""
+    states = {state.workflow: state for state in workflow_states(work.db)}
+    added: list[int] = []
+    for write in writes:
+        after = [
+            each
+            for each in writes
+            if each.entry > write.entry
+            and each.record_seq != write.record_seq
+            and _are_one(work.db, write.connection, write.profile, each)
+        ]
+        lost = {
+            name
+            for name in write.fields
+            if (over := [each for each in after if name in each.fields])
+            and all(each.record_seq < write.record_seq for each in over)
+            and not _is_written_again(write, name, writes)
+        }
+        if lost and write.kind in _CALL_OF_KIND and write.workflow in states:
+            added += _queue(work, states[write.workflow], write, frozenset(lost), after[-1])
+    return [seq for seq in added if seq]
+
+
+def _is_written_again(write: _Write, name: str, writes: Sequence[_Write]) -> bool:
+    """Checks whether the same record wrote a field once more, later."""
+    return any(
+        each.entry > write.entry and each.record_seq == write.record_seq and name in each.fields
+        for each in writes
+    )
+
+
+def _queue(
+    work: UnitOfWork, state: WorkflowState, write: _Write, lost: FieldNames, over: _Write
+) -> Sequence[int]:
+    ident = operation_id(write.connection, write.workflow, over.entry, write.record, write.step)
+    queued = work.db.execute(
+        "SELECT body FROM operations WHERE record_seq = ? AND workflow = ?",
+        (write.record_seq, write.workflow),
+    )
+    if any(Operation.decode(body).id == ident for (body,) in queued):
+        return ()
+    body = None
+    if write.kind == "upsert_profile":
+        body = read_written_values(requests.request_body(work.db, write.request), write.profile, lost)
+    operation = Operation(
+        ident, write.step, write.kind, _CALL_OF_KIND[write.kind], write.profile, write.target, body=body or {}
+    )
+    detail = {
+        "record": write.record,
+        "fields": sorted(lost),
+        "why": f"record {over.record} is older and was written later: both turned out to be of one person",
+    }
+    work.audit.append_decision(
+        Decision(WRITTEN_AGAIN_KIND, SYSTEM_ACTOR, write.connection, write.workflow, write.step, detail)
+    )
+    return queue_again(work, state, encode_run(write.record_seq, write.record, [operation]))
+
+
+def _are_one(db: Transaction, connection: str, profile: Identity, write: _Write) -> bool:
+    return write.connection == connection and profile_ids.are_one_profile(
+        db, connection, profile, write.profile
+    )

@@ -1,0 +1,78 @@
+"""Lines that were found to be one late: when operations waited in both, or had just been sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from askel_tui.store.journal.rows import LateLine
+
+WaitingBefore = Callable[[int, int], tuple[list[int], bool]]
+"""A function that finds the operations (`seq`) of a line that wait and are of older records than one, and whether
+any are being sent or are left after these."""
+
+MAX_REMEMBERED_LINES = 10_000
+"""The number of lines whose last sent records are remembered, or twice as many."""
+
+MAX_SENT_RECORDS = 8
+"""The number of records that are remembered of a line."""
+
+
+class SentRecords:
+    """The records whose operations were sent last, by line."""
+
+    def __init__(self) -> None:
+        self._newer: dict[int, tuple[int, ...]] = {}
+        self._older: dict[int, tuple[int, ...]] = {}
+
+    def of(self, line: int) -> tuple[int, ...]:
+        """Returns the records (`seq`) that were sent last in a line; none where that is long ago."""
+        return self._newer.get(line) or self._older.get(line, ())
+
+    def add(self, line: int, *record_seqs: int) -> None:
+        """Notes records that were sent."""
+        known = self.of(line)
+        new = [each for each in record_seqs if each not in known]
+        if new or line not in self._newer:
+            self._newer[line] = (*known, *new)[-MAX_SENT_RECORDS:]
+            if len(self._newer) > MAX_REMEMBERED_LINES:
+                self._older, self._newer = self._newer, {}
+
+
+class LateLines:
+    """The joined lines of which older records may be sent, or were sent, after newer ones."""
+
+    def __init__(self) -> None:
+        self.sent = SentRecords()
+        self._mixed: set[int] = set()
+        self._unsettled: set[int] = set()
+        """The mixed lines in which something changed."""
+
+    def join(self, line: int, into: int, *, both_wait: bool) -> None:
+        """Notes that a line went into another; `both_wait` if operations wait in each, or in one and the other sent."""
+        sent = self.sent.of(line)
+        if both_wait or line in self._mixed or (sent and self.sent.of(into)):
+            self._mixed.add(into)
+            self._unsettled.add(into)
+        self._mixed.discard(line)
+        self._unsettled.discard(line)
+        if sent:
+            self.sent.add(into, *sent)
+
+    def add_sent(self, line: int, record_seq: int) -> None:
+        """Notes that an operation of a record was sent."""
+        self.sent.add(line, record_seq)
+        if line in self._mixed:
+            self._unsettled.add(line)
+
+    def take(self, waiting: WaitingBefore) -> list[LateLine]:
+        """Takes the lines that are to be settled; `waiting` gives the operations of a line before a record."""
+        found = []
+        for line in self._unsettled:
+            sent = self.sent.of(line)
+            older, more = waiting(line, max(sent, default=0))
+            if not more:
+                self._mixed.discard(line)
+            if sent and (older or len(sent) > 1):
+                found.append(LateLine(older, sent))
+        self._unsettled.clear()
+        return found
