@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from askel_tui.core.operations import operation_id
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.instance import Instance
-from askel_tui.text.times import format_timestamp
+from askel_tui.text.times import to_rfc3339
 
 SENT_STATUSES = ("written", "unconfirmed")
 
@@ -41,7 +41,7 @@ async def find_sent(instance: Instance, workflow: str, records: Sequence[str]) -
         if last:
             version = next(_versions_of(last[-1], document.connection, workflow, versions), None)
             if version is not None:
-                found[record] = Sent(version, format_timestamp(last[-1].at))
+                found[record] = Sent(version, to_rfc3339(last[-1].at))
     return found
 
 

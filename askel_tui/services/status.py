@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
+from askel_tui.services.workflow_notes import workflow_notes
 from askel_tui.store.journal.rows import AuditFilter, Hold, RecordCounts, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
 from askel_tui.store.state.documents import WorkflowDoc
@@ -68,6 +69,8 @@ class WorkflowStatus:
     """The workflow's records by what is left to do for them; None where they were not counted."""
     warnings: Mapping[str, int] = field(default_factory=dict)
     """The number of records by kind of warning (`core.problems.WARNING_TEXTS`)."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of its newest version: whom steps skip, and what the newest rules mean otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ def _workflow(
         differing=count.differing,
         records=records,
         warnings=warnings,
+        notes=workflow_notes(newest.source) if newest else (),
     )
 
 

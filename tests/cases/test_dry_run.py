@@ -24,6 +24,7 @@ def test_who_is_not_on_the_list_is_skipped_in_the_dry_run_too(case: Callable[[st
         (False, False),
         (False, True),
     ]
+    assert "unknown" in run.askel("dry-run", "un", str(run.path("un.jsonl"))).stdout
     run.go_live("un")
     for record in ("u-1", "u-2"):
         assert shown[record]["operations"] == []
@@ -31,7 +32,20 @@ def test_who_is_not_on_the_list_is_skipped_in_the_dry_run_too(case: Callable[[st
         [entry] = run.audit(record)
         assert (entry["status"], entry["response"]["detail"]) == ("skipped", skip["why"])
         assert skip["why"].startswith("not on Promotions")
-    assert "unknown" in run.askel("dry-run", "un", str(run.path("un.jsonl"))).stdout
+    [workflow] = run.askel.json("status")["workflows"]
+    assert "only who is on Promotions" in workflow["notes"][0]
+
+
+def test_everywhere_unsubscribes_who_is_not_on_the_list(case: Callable[[str], CaseRun]) -> None:
+    run = case("dryrun-unsubscribe-off-list")
+    run.apply("un.yaml", replace={"list: Promotions": "list: Promotions, everywhere: true"})
+    run.ingest("un.jsonl")
+    document = run.dry_run("un")
+    assert document["totals"]["unsubscribed"] == 1
+    run.go_live("un")
+    assert [entry["status"] for entry in run.audit("u-1")][:2] == ["skipped", "unconfirmed"]
+    shown = run.profiles()["haruki@mapleandember.example"]["consent"]
+    assert shown["email.marketing"] == "UNSUBSCRIBED"
 
 
 def test_a_double_opt_in_list_sends_a_confirmation_first(case: Callable[[str], CaseRun]) -> None:

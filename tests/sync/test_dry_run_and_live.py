@@ -36,6 +36,8 @@ STEPS = (
     "unsubscribe: {channels: [email], list: Promotions}",
     "unsubscribe: {channels: [email], list: Newsletter}",
     "unsubscribe: {channels: [email]}",
+    "unsubscribe: {channels: [email], list: Promotions, everywhere: true}",
+    "subscribe: {channels: [email, sms], list: Newsletter, require: any}",
     "require_segment: {segment: Gold Tier, member: true}",
     "require_segment: {segment: VIP, member: false}",
 )

@@ -165,8 +165,15 @@ SUBSCRIBED = st.fixed_dictionaries(
         "custom_source": optional(LITERALS),
         "consented_at": EXPRESSIONS,
         "historical": st.sampled_from(["", "true"]),
+        "require": st.sampled_from(["", "all", "any"]),
     }
 )
+UNSUBSCRIBED = {
+    "channels": CHANNELS,
+    "list": optional(LITERALS),
+    "everywhere": st.sampled_from(["", "true"]),
+    "require": st.sampled_from(["", "all", "any"]),
+}
 STEPS = (
     upserts()
     | steps("add_to_list", {"list": LITERALS})
@@ -174,7 +181,7 @@ STEPS = (
     | steps("track_event", EVENTS)
     | steps("trigger_flow", FLOWS)
     | steps("subscribe", SUBSCRIBED)
-    | steps("unsubscribe", {"channels": CHANNELS, "list": optional(LITERALS)})
+    | steps("unsubscribe", UNSUBSCRIBED)
     | steps("require_segment", {"segment": LITERALS, "member": st.sampled_from(["true", "false"])})
 )
 

@@ -10,7 +10,7 @@ import click
 from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import asynchronous, json_option, open_instance
-from askel_tui.cli.output import bold, put, put_json, put_message, put_table
+from askel_tui.cli.output import bold, format_cell, put, put_json, put_message, put_table
 from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
 
@@ -57,6 +57,8 @@ def _show(status: Status, now: int) -> None:
     for workflow in status.workflows:
         if workflow.unplanned:
             put(f"{workflow.name}: {workflow.unplanned:,} more records were received and wait to be planned")
+        for note in workflow.notes:
+            put(f"{workflow.name}: {format_cell(note)}")
         if workflow.differing:
             answers = pluralize(workflow.differing, "write")
             put(

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import DROPPED_EVENT_DOMAINS, Caps
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.text.quoting import quote
 
@@ -116,6 +117,12 @@ def _is_after(when: str, limit: int, now: int) -> bool:
         # Nearly all times, and no offset leads out of more than a day of the month before.
         return datetime.fromisoformat(when).timestamp() * 1000 > limit if today.tm_mday < 3 else False
     return datetime.fromisoformat(when).timestamp() * 1000 > limit
+
+
+def left_out_note(channels: Sequence[str]) -> str:
+    """Describes the channels that a consent write leaves out."""
+    needed = ", ".join(dict.fromkeys(CHANNEL_IDENTIFIER[channel] for channel in channels))
+    return f"left out: {', '.join(channels)} (the record has no {needed})"
 
 
 def gate_refusal(gate: Operation, member: bool | None) -> str | None:

@@ -23,6 +23,7 @@ from askel_tui.core.planning.disposition import (
     Known,
     dispose,
     dropped_event,
+    left_out_note,
     resolve_conflict,
 )
 from askel_tui.core.segments import SegmentReads
@@ -121,6 +122,8 @@ class SimulatedAccount:
         notes = (found.why,) if found.kind == "confirm" else _opt_in_notes(operation, known)
         if (dropped := dropped_event(operation)) is not None:
             notes = (dropped,)
+        if operation.body.get("left_out"):
+            notes = (*notes, left_out_note(operation.body["left_out"]))
         return self._write(operation, profile, found, notes)
 
     def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,12 @@ from askel_tui.core.planning.evaluation import Evaluation
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import (
+    FIRST_RULES,
+    NEWEST_RULES,
     AddToList,
     Field,
     RemoveFromList,
+    Require,
     RequireSegment,
     Step,
     Subscribe,
@@ -44,6 +47,9 @@ class AppliedWorkflow:
     account: str
     revision: str
     targets: Mapping[str, StepTargets]
+
+
+_REQUIRE_BY_RULES: Mapping[int, Require] = {FIRST_RULES: "all", NEWEST_RULES: "any"}
 
 
 class StepPlanner:
@@ -100,15 +106,18 @@ class StepPlanner:
                     self._identify(step)
                 self._add(step, Call.BULK_SUBSCRIBE_PROFILES, self._subscribe(step))
             case Unsubscribe():
-                self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, self._channels(step, step.channels))
+                self._unsubscribe(step)
             case RequireSegment():
                 self._add(step, Call.GET_PROFILES_FOR_SEGMENT, {"member": step.member})
 
-    def _add(self, step: Step, call: Call, body: Mapping[str, Any] | None = None) -> None:
+    def _add(
+        self, step: Step, call: Call, body: Mapping[str, Any] | None = None, *, part: str | None = None
+    ) -> None:
+        """Adds an operation of the step; `part` tells it from another one of the same step."""
         targets = self._applied.targets.get(step.id)
         self.operations.append(
             Operation(
-                self._id(step.id),
+                self._id(f"{step.id}.{part}" if part else step.id),
                 step.id,
                 step.kind,
                 call,
@@ -237,7 +246,7 @@ class StepPlanner:
             return self._record.time
 
     def _subscribe(self, step: Subscribe) -> dict[str, Any]:
-        body = self._channels(step, step.channels)
+        body = self._channels(step)
         if step.custom_source is not None:
             body["custom_source"] = step.custom_source
         before = len(self.problems)
@@ -252,15 +261,32 @@ class StepPlanner:
                 self._problem(step, "consented_at", "consent from the past needs the time it was given")
         return body
 
-    def _channels(self, step: Step, channels: Sequence[str]) -> dict[str, Any]:
+    def _unsubscribe(self, step: Unsubscribe) -> None:
+        body = self._channels(step)
+        if not step.everywhere:
+            self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, body)
+            return
+        if step.list is not None:
+            self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, body, part="list")
+        ident = self._id(step.id)
+        self.operations.append(
+            Operation(ident, step.id, step.kind, Call.BULK_UNSUBSCRIBE_PROFILES, self._identity, body=body)
+        )
+
+    def _channels(self, step: Subscribe | Unsubscribe) -> dict[str, Any]:
+        """Chooses the channels of a consent step; those that are left out for their identifiers are named."""
         present = self._identity.identifiers()
-        for channel in channels:
-            needed = CHANNEL_IDENTIFIER[channel]
-            if needed not in present:
+        lacking = [name for name in step.channels if CHANNEL_IDENTIFIER[name] not in present]
+        given = [name for name in step.channels if name not in lacking]
+        lenient = (step.require or _REQUIRE_BY_RULES[self._applied.workflow.rules]) == "any"
+        if lacking and not (lenient and given):
+            for channel in lacking:
+                needed = CHANNEL_IDENTIFIER[channel]
                 self._problem(
                     step, "channels", f"consent for {channel} needs {needed}, which this record has not"
                 )
-        return {"channels": list(channels)}
+            return {"channels": list(step.channels)}
+        return {"channels": given, "left_out": lacking} if lacking else {"channels": given}
 
     def _field(self, step: Step, name: str, field: Field) -> tuple[bool, Any]:
         """Evaluates a field: (whether it is written, its value). A null is not written, unless the field clears."""

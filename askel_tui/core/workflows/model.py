@@ -29,6 +29,12 @@ DIRECT_VERSION = 0
 ClearWhen = Literal["null", "missing", "both"]
 """When a field that has no value clears: the record says null, the record has no such field, or either."""
 
+Require = Literal["all", "any"]
+"""What a consent step does where an identifier is missing: it fails the record, or leaves the channel out.
+
+Without a word the newest rules leave it out, and the first fail.
+"""
+
 FieldLines = Mapping[str, int]
 """The lines of the file by field name; the step's own line is under ''."""
 
@@ -100,7 +106,10 @@ class TriggerFlow:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Gives consent on channels. `historical` records consent of the past, given at `consented_at`."""
+    """Gives consent on channels. `historical` records consent of the past, given at `consented_at`.
+
+    `require` says what becomes of channels whose identifiers the record lacks.
+    """
 
     kind: ClassVar[StepKind] = "subscribe"
     id: str
@@ -109,17 +118,24 @@ class Subscribe:
     custom_source: str | None = None
     consented_at: Expression | None = None
     historical: bool = False
+    require: Require | None = None
     lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Takes consent away on channels; without a list, for all marketing of the channel (docs/klaviyo.md 6)."""
+    """Takes consent away on channels; without a list, for all marketing of the channel (docs/klaviyo.md 6).
+
+    With a list, who is not on it is skipped. `everywhere` takes it away for all marketing, and a list that is named is
+    left as well.
+    """
 
     kind: ClassVar[StepKind] = "unsubscribe"
     id: str
     channels: tuple[str, ...]
     list: str | None = None
+    everywhere: bool = False
+    require: Require | None = None
     lines: FieldLines = field(default_factory=dict, compare=False)
 
 

@@ -53,8 +53,14 @@ class NodeReader:
 
     def add_new_problem(self, node: Node, message: str, field: str | None = None) -> None:
         """Adds a problem that the newest rules brought; under the first it is a warning."""
-        found = self.problems if self.rules >= NEWEST_RULES else self.warnings
-        found.append(Problem(message, field, self.step, self.file, node_line(node)))
+        if self.rules >= NEWEST_RULES:
+            self.add_problem(node, message, field)
+        else:
+            self.add_warning(node, message, field)
+
+    def add_warning(self, node: Node, message: str, field: str | None = None) -> None:
+        """Adds a warning of the field, at the node's line."""
+        self.warnings.append(Problem(message, field, self.step, self.file, node_line(node)))
 
     def read_entries(self, node: Node | None, field: str | None, takes: str) -> list[MappingEntry]:
         """Reads the entries of a mapping. A key that is no word or comes twice is a problem.

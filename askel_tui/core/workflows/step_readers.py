@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.model import (
     CONSENT_CHANNELS,
+    NEWEST_RULES,
     AddToList,
     ClearWhen,
     Field,
@@ -29,7 +30,7 @@ from askel_tui.core.workflows.model import (
 
 if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
-    from askel_tui.core.workflows.model import Step
+    from askel_tui.core.workflows.model import Require, Step
     from askel_tui.core.workflows.node_reader import NodeReader
 
 ALL_STANDARD_ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUTES.values()))))
@@ -206,26 +207,56 @@ def _trigger_flow(step_id: str, node: Node, reader: NodeReader) -> TriggerFlow |
 
 
 def _subscribe(step_id: str, node: Node, reader: NodeReader) -> Subscribe:
-    known = ("channels", "list", "custom_source", "consented_at", "historical")
+    known = ("channels", "list", "custom_source", "consented_at", "historical", "require")
     given = reader.read_fields(node, "subscribe", known, _CHANNELS_NEEDED)
     historical = bool(reader.read_flag(given.get("historical"), "historical"))
     if historical and "consented_at" not in given:
         reader.add_problem(given["historical"], "consent of the past needs `consented_at`", "historical")
+    channels = _channels(given.get("channels"), reader)
     return Subscribe(
         step_id,
-        _channels(given.get("channels"), reader),
+        channels,
         reader.read_word(given.get("list"), "list"),
         reader.read_word(given.get("custom_source"), "custom_source"),
         reader.read_expression(given.get("consented_at"), "consented_at"),
         historical,
+        _require(given, channels, reader),
         lines=reader.lines,
     )
 
 
 def _unsubscribe(step_id: str, node: Node, reader: NodeReader) -> Unsubscribe:
-    given = reader.read_fields(node, "unsubscribe", ("channels", "list"), _CHANNELS_NEEDED)
+    known = ("channels", "list", "everywhere", "require")
+    given = reader.read_fields(node, "unsubscribe", known, _CHANNELS_NEEDED)
     channels = _channels(given.get("channels"), reader)
-    return Unsubscribe(step_id, channels, reader.read_word(given.get("list"), "list"), lines=reader.lines)
+    return Unsubscribe(
+        step_id,
+        channels,
+        reader.read_word(given.get("list"), "list"),
+        bool(reader.read_flag(given.get("everywhere"), "everywhere")),
+        _require(given, channels, reader),
+        lines=reader.lines,
+    )
+
+
+def _require(given: Mapping[str, Node], channels: Sequence[str], reader: NodeReader) -> Require | None:
+    """Reads what becomes of channels whose identifiers a record lacks."""
+    node = given.get("require")
+    word = reader.read_word(node, "require")
+    if word in ("all", "any"):
+        return "all" if word == "all" else "any"
+    if node is not None and word is not None:
+        message = (
+            "takes all (a record needs the identifiers of all channels) or any (the others are left out)"
+        )
+        reader.add_problem(node, message, "require", did_you_mean(word, ("all", "any")))
+    elif "channels" in given and len(channels) > 1 and reader.rules < NEWEST_RULES:
+        message = (
+            "a record fails where it lacks the identifier of one channel; by the newest rules that channel is left "
+            "out, unless the step says `require: all`"
+        )
+        reader.add_warning(given["channels"], message, "channels")
+    return None
 
 
 def _channels(node: Node | None, reader: NodeReader) -> tuple[str, ...]:

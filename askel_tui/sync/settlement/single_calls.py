@@ -14,7 +14,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import IDENTIFIERS, Identity, OnConflict, Operation
-from askel_tui.core.planning.disposition import dropped_event, resolve_conflict
+from askel_tui.core.planning.disposition import dropped_event, left_out_note, resolve_conflict
 from askel_tui.core.requests.bulk import row_index_of
 from askel_tui.core.requests.differences import Difference, differences_of, find_differences
 from askel_tui.core.requests.packing import PACKED_CALLS
@@ -119,8 +119,14 @@ def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: s
 
 
 def sent_remark(operation: Operation) -> str | None:
-    """Returns the remark of the audit beside a write's answer: that it was a replay, that its event is not kept."""
-    remarks = (REPLAY if operation.body.get("replay") else None, dropped_event(operation))
+    """Returns the remark of the audit beside a write's answer: that it was a replay, that its event is not kept, or
+    which channels it left out."""
+    left_out = operation.body.get("left_out")
+    remarks = (
+        REPLAY if operation.body.get("replay") else None,
+        dropped_event(operation),
+        left_out_note(left_out) if left_out else None,
+    )
     return "; ".join(filter(None, remarks)) or None
 
 

@@ -153,3 +153,28 @@ def test_a_time_of_consent_that_the_revision_cannot_say_is_a_problem_and_no_cras
 ) -> None:
     of = applied(of_steps(steps), revision=revision, checked=False)
     assert problems(happened(when="2020-01-02T03:04:05Z"), of) == [("consent", "consented_at")]
+
+
+def test_channels_whose_identifiers_are_missing_are_left_out_and_named() -> None:
+    steps = of_steps("- id: consent\n  subscribe: {channels: [email, sms, whatsapp], list: Newsletter}\n")
+    newest = applied(f"askel: 2\n{steps}")
+    [operation] = operations(happened(), newest)
+    assert operation.body == {"channels": ["email"], "left_out": ["sms", "whatsapp"]}
+    everything = operations(happened(phone="+442079460018"), newest)[0].body
+    assert everything == {"channels": ["email", "sms", "whatsapp"]}
+    assert problems(happened(email=None, ref="S-1"), newest) == [("consent", "channels")] * 3
+    # The strict way, which files of the first rules mean without a word.
+    for strict in (f"askel: 2\n{steps.replace('Newsletter', 'Newsletter, require: all')}", steps):
+        assert problems(happened(), applied(strict)) == [("consent", "channels")] * 2
+    assert [each.field for each in applied(steps).workflow.warnings] == ["channels"]
+    assert applied(f"askel: 2\n{steps}").workflow.warnings == ()
+
+
+def test_everywhere_takes_consent_away_on_the_list_and_off_it() -> None:
+    steps = "- id: quiet\n  unsubscribe: {channels: [email], list: Newsletter, everywhere: true}\n"
+    on_list, everywhere = operations(happened(), applied(of_steps(steps)))
+    assert on_list.destination is not None
+    assert everywhere.destination is None
+    assert on_list.id != everywhere.id
+    [only] = operations(happened(), applied(of_steps(steps.replace(", list: Newsletter", ""))))
+    assert only == everywhere

@@ -36,8 +36,8 @@ FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "remove_from_list": ("list",),
     "track_event": ("metric", "value", "value_currency", "time"),
     "trigger_flow": ("flow", "list", "metric"),
-    "subscribe": ("channels", "list", "custom_source", "consented_at", "historical"),
-    "unsubscribe": ("channels", "list"),
+    "subscribe": ("channels", "list", "custom_source", "consented_at", "historical", "require"),
+    "unsubscribe": ("channels", "list", "everywhere", "require"),
     "require_segment": ("segment", "member"),
 }
 """The named fields of each kind of step; `upsert_profile` and `track_event` take others as well."""
@@ -286,9 +286,15 @@ def _step(step: Step) -> StepDraft:
                 "custom_source": step.custom_source or "",
                 "consented_at": _text(step.consented_at),
                 "historical": "true" if step.historical else "",
+                "require": step.require or "",
             }
         case Unsubscribe():
-            given = {"channels": ", ".join(step.channels), "list": step.list or ""}
+            given = {
+                "channels": ", ".join(step.channels),
+                "list": step.list or "",
+                "everywhere": "true" if step.everywhere else "",
+                "require": step.require or "",
+            }
         case RequireSegment():
             given = {"segment": step.segment, "member": "true" if step.member else "false"}
     return StepDraft(step.id, step.kind, given, clears)

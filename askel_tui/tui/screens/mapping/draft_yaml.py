@@ -63,7 +63,7 @@ def _action(step: StepDraft) -> Any:
     plain: dict[str, Any] = dict(given)
     if "channels" in plain:
         plain["channels"] = split_list(given["channels"])
-    for name in ("member", "historical"):
+    for name in ("member", "historical", "everywhere"):
         if plain.get(name) in ("true", "false"):
             plain[name] = plain[name] == "true"
     return plain
