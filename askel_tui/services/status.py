@@ -65,6 +65,8 @@ class WorkflowStatus:
     sent: int
     differing: int = 0
     """The number of writes of which Klaviyo's answer shows something otherwise than it was sent."""
+    discarded: int = 0
+    """The number of discarded operations and plans that can still be taken up again."""
     records: RecordCounts | None = None
     """The workflow's records by what is left to do for them; None where they were not counted."""
     warnings: Mapping[str, int] = field(default_factory=dict)
@@ -204,6 +206,7 @@ def _workflow(
         failed=count.failed,
         sent=count.sent,
         differing=count.differing,
+        discarded=count.discarded,
         records=records,
         warnings=warnings,
         notes=workflow_notes(newest.source) if newest else (),

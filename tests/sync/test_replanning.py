@@ -274,6 +274,66 @@ async def test_re_planning_that_was_interrupted_goes_on_before_anything_is_sent(
     await assert_in_order(bench)
 
 
+async def _failed_tiers(bench: Workbench) -> list[int]:
+    """Three records whose tier Klaviyo refused under version 1; version 2 is active. Returns the failures' ids."""
+    await bench.apply(WELCOME)
+    bench.fault("create_or_update_profile", status=400, times=3)
+    await _sent(bench, range(3))
+    bench.sandbox.world.faults.all.clear()
+    await bench.apply(REPAIRED)
+    return [each.id for each in await bench.instance.journal.failures("welcome")]
+
+
+@pytest.mark.parametrize("as_planned", [False, True])
+async def test_failures_are_retried_as_the_version_that_runs_plans_them(
+    bench: Workbench, as_planned: bool
+) -> None:
+    failures = await _failed_tiers(bench)
+    # Written since, by a later record: it stays.
+    await bench.take([{**points(0), "id": "newer", "data": {**points(0)["data"], "points": 99}}])
+    await bench.drain()
+    result = await order(bench, "retry", ids=failures, as_planned=as_planned)
+    assert (result["retried"], result["replanned"]) == (3, {} if as_planned else {"replanned": 9})
+    await bench.drain()
+    name = "LoyaltyTier" if as_planned else "LoyaltyLevel"
+    for number in range(1, 3):
+        assert bench.profile(f"t{number}@mapleandember.example")["properties"] == {
+            name: "gold",
+            "Points": 5 + number,
+        }
+    newer = bench.profile("t0@mapleandember.example")["properties"]
+    assert (newer["Points"], newer["LoyaltyLevel"]) == (99, "gold")
+    assert await bench.instance.journal.failures("welcome") == []
+    assert len(bench.events("First Points Earned")) == 4
+    await assert_in_order(bench)
+
+
+async def test_what_was_discarded_is_kept_and_can_be_taken_up_again(bench: Workbench) -> None:
+    await _held_tiers(bench)
+    await order(bench, "discard", workflow="welcome")
+    bench.fault("create_or_update_profile", status=400, times=1)
+    await order(bench, "release")
+    await _sent(bench, range(5, 6))
+    await order(bench, "discard_failed", ids=[each.id for each in await bench.instance.journal.failures()])
+    counts = (await bench.instance.journal.counts())["welcome"]
+    assert (counts.held, counts.failed, counts.discarded) == (0, 0, 6)
+    kept = await bench.instance.journal.failures("welcome", discarded=True)
+    assert [(each.record, each.step) for each in kept] == [(f"t-{n}", "tier") for n in (0, 1, 2, 5)]
+    assert len(await bench.audit(status="discarded")) == 6
+
+    bench.sandbox.world.faults.all.clear()
+    await bench.apply(REPAIRED)
+    result = await order(bench, "retry", ids=[each.id for each in kept])
+    assert (result["retried"], result["replanned"]) == (4, {"replanned": 6})
+    await bench.drain()
+    for number in (0, 1, 2, 5):
+        assert bench.profile(f"t{number}@mapleandember.example")["properties"]["LoyaltyLevel"] == "gold"
+    counts = (await bench.instance.journal.counts())["welcome"]
+    assert (counts.waiting, counts.held, counts.failed, counts.discarded) == (0, 0, 0, 0)
+    assert await bench.instance.journal.failures("welcome", discarded=True) == []
+    await assert_in_order(bench)
+
+
 class Interrupted(Exception):
     """Stands for kill -9."""
 

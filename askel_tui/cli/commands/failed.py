@@ -43,9 +43,10 @@ def failed() -> None:
 @failed.command("list")
 @click.option("--workflow", metavar="NAME", help="Only this workflow's.")
 @click.option("--last", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
+@click.option("--discarded", is_flag=True, help="What was discarded, and can be retried until it is pruned.")
 @json_option
 @asynchronous
-async def list_(workflow: str | None, last: int, as_json: bool) -> None:
+async def list_(workflow: str | None, last: int, discarded: bool, as_json: bool) -> None:
     """List what failed, with the reason and the id that `retry` and `discard` take.
 
     \b
@@ -55,13 +56,13 @@ async def list_(workflow: str | None, last: int, as_json: bool) -> None:
     async with open_instance() as instance:
         if workflow is not None:
             instance.workflow_document(workflow)
-        failures = await instance.journal.failures(workflow, last)
+        failures = await instance.journal.failures(workflow, last, discarded=discarded)
         records, operations = await count_failures(instance, workflow)
     if as_json:
-        put_json({"failed": [_failure_row(each) for each in failures]})
+        put_json({"discarded" if discarded else "failed": [_failure_row(each) for each in failures]})
         return
     if not failures:
-        put_message("nothing failed")
+        put_message("nothing is discarded" if discarded else "nothing failed")
     put_table(
         ("id", "at", "workflow", "record", "step", "why"),
         [
@@ -113,6 +114,7 @@ def _failure_row(failure: Failure) -> dict[str, Any]:
         "reason": failure.reason,
         "problems": [dict(row) for row in failure.problems],
         "operation": failure.operation.operation.id if failure.operation else None,
+        **({} if failure.discarded is None else {"discarded": to_rfc3339(failure.discarded)}),
     }
 
 
@@ -127,17 +129,22 @@ def _selection_options(command: F) -> F:
 
 
 @failed.command()
+@click.option("--as-planned", is_flag=True, help="Send what was planned, though a newer version runs by now.")
 @_selection_options
 @asynchronous
-async def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
-    """Retry failures: by ids, a workflow's, or all. Failed plans are planned anew.
+async def retry(
+    ids: tuple[int, ...], workflow: str | None, everything: bool, as_planned: bool, as_json: bool
+) -> None:
+    """Retry failures: by ids (also of what was discarded), a workflow's, or all.
+
+    Failed plans, and what an older version planned, are planned anew under the version that runs.
 
     \b
     Examples:
       askel failed retry 12 15
       askel failed retry --workflow first-points-welcome
     """
-    result = await _decide("retry", ids, workflow, everything)
+    result = await _decide("retry", ids, workflow, everything, as_planned=as_planned)
     if as_json:
         put_json(result)
     put_message(f"{pluralize(result['retried'], 'failure')} will be tried again; a running daemon does it")
@@ -160,7 +167,7 @@ async def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, 
 
 
 async def _decide(
-    command: str, ids: tuple[int, ...], workflow: str | None, everything: bool
+    command: str, ids: tuple[int, ...], workflow: str | None, everything: bool, **more: bool
 ) -> dict[str, Any]:
     from askel_tui.sync.engine.command_bus import submit
 
@@ -168,14 +175,15 @@ async def _decide(
         raise click.UsageError("say which: ids, --workflow NAME, or --all")
     async with open_instance() as instance:
         chosen = await _chosen_ids(instance, ids, workflow)
-        return dict(await submit(instance, command, {"ids": chosen}, actor()))
+        return dict(await submit(instance, command, {"ids": chosen, **more}, actor()))
 
 
 async def _chosen_ids(instance: Instance, ids: tuple[int, ...], workflow: str | None) -> list[int]:
     if workflow is not None:
         instance.workflow_document(workflow)
     known = [each.id for each in await instance.journal.failures(workflow, ALL_FAILURES_LIMIT)]
-    unknown = sorted(set(ids) - set(known))
+    discarded = await instance.journal.failures(workflow, ALL_FAILURES_LIMIT, discarded=True) if ids else ()
+    unknown = sorted(set(ids) - {*known, *(each.id for each in discarded)})
     if unknown:
         raise CommandError(
             f"nothing that failed has the id {', '.join(map(str, unknown))}: `askel failed list` shows ids",

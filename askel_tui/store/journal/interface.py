@@ -40,7 +40,6 @@ from askel_tui.store.journal.tables import (
     retention,
     workflows,
 )
-from askel_tui.store.journal.tables import failures as failures_table
 from askel_tui.store.journal.tables import lines as lines_table
 from askel_tui.store.journal.tables import notices as notices_table
 from askel_tui.store.journal.tables import profile_ids as profile_ids_table
@@ -48,6 +47,7 @@ from askel_tui.store.journal.tables import records as records_table
 from askel_tui.store.journal.tables import runs as runs_table
 from askel_tui.store.journal.tables.audit import anchors, chain, confirmations, evidence, queries
 from askel_tui.store.journal.tables.audit.checking import AuditCheck, AuditChecker
+from askel_tui.store.journal.tables.failures import discarded, failed
 from askel_tui.store.journal.tables.holds import placing, releasing
 from askel_tui.store.journal.tables.replanning import StoredReplan
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
@@ -148,12 +148,12 @@ class Journal(TransactionRunner):
     change_hold = writes(placing.change_hold)
     release_one = writes(releasing.release_one)
     release_hold = writes(releasing.release_hold)
-    discard_held = writes(releasing.discard_held)
+    discard_held = writes(discarded.discard_held)
 
-    failures = reads(failures_table.failures)
+    failures = reads(failed.failures)
     failure_counts = reads(counters.read_failure_counts)
-    retry_failures = writes(failures_table.retry_failures)
-    discard_failures = writes(failures_table.discard_failures)
+    retry_failures = writes(failed.retry_failures)
+    discard_failures = writes(failed.discard_failures)
 
     # Commands to the daemon, and rate-limit slots.
 

@@ -337,6 +337,8 @@ class Failure:
     at: int
     problems: Sequence[Mapping[str, str]] = ()
     operation: StoredOperation | None = None
+    discarded: int | None = None
+    """When a person discarded it, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +365,8 @@ class WorkflowCounts:
     failed: int = 0
     sent: int = 0
     differing: int = 0
+    discarded: int = 0
+    """The number of discarded operations and plans that can still be taken up again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ WAITING, HELD, FAILED = 0, 1, 2
 PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
 """The states of a run."""
 
-MAY_BE_WRITTEN, UNMATCHED, OTHER_IDENTITY, RETURNED, RETURNED_IN_PART, CUT = 1, 2, 3, 4, 5, 6
+MAY_BE_WRITTEN, UNMATCHED, OTHER_IDENTITY, RETURNED, RETURNED_IN_PART, CUT, REVIVED = 1, 2, 3, 4, 5, 6, 7
 """The marks of an operation, 0 without one.
 
 `MAY_BE_WRITTEN`: a request may have written it, so it stays as it was planned. `UNMATCHED`, `OTHER_IDENTITY`: a newer
 version refuses its record, or names another profile, and a person decides. `RETURNED`: it was planned anew in place of
 a held one; `RETURNED_IN_PART`: of one that was `CUT`, since later records had written a part of it.
+`REVIVED`: it failed or was discarded, and is about to be planned anew.
 """
 
 SEQ_GAP = 1_024

@@ -173,6 +173,18 @@ CREATE TABLE lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partner
 CREATE TABLE recent_lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
 CREATE TABLE refusals (connection TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 ALTER TABLE workflows ADD COLUMN replan TEXT;
+ALTER TABLE counters ADD COLUMN discarded INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE discarded_failures (
+  id INTEGER PRIMARY KEY, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
+  record_seq INTEGER NOT NULL, record TEXT NOT NULL, step TEXT, reason TEXT NOT NULL, at INTEGER NOT NULL,
+  problems TEXT, operation INTEGER, entry INTEGER, discarded INTEGER NOT NULL);
+CREATE INDEX discarded_failures_workflow ON discarded_failures (workflow, id);
+CREATE INDEX discarded_failures_record ON discarded_failures (record_seq);
+CREATE TABLE discarded_operations (
+  failure INTEGER NOT NULL, seq INTEGER NOT NULL, connection TEXT NOT NULL, workflow TEXT NOT NULL,
+  version INTEGER NOT NULL, record_seq INTEGER NOT NULL, record TEXT NOT NULL, idx INTEGER NOT NULL, step TEXT NOT NULL,
+  gate INTEGER NOT NULL, actor TEXT, mark INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX discarded_operations_failure ON discarded_operations (failure, seq);
 ALTER TABLE operations ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
 UPDATE operations SET mark = {MAY_BE_WRITTEN} WHERE attempts > 0
   OR (state = {HELD} AND reason IS NOT NULL AND hold IN (SELECT step FROM holds WHERE cause IN ('in_doubt', 'outage')));

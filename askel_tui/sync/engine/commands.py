@@ -16,7 +16,7 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
-from askel_tui.sync.engine.replanning import consents_from, replan
+from askel_tui.sync.engine.replanning import consents_from, replan, replan_revived
 from askel_tui.sync.instance import Instance, KeyNotStored
 from askel_tui.sync.planning.replanning import VersionUnreadable
 
@@ -196,9 +196,19 @@ async def _hold(instance: Instance, arguments: Arguments, actor: str) -> Execute
 
 
 async def _retry(instance: Instance, arguments: Arguments, actor: str) -> Executed:
+    """Tries failures again: planned anew where a newer version runs by now, unless they are to go as planned."""
     decision = Decision("retry", actor, detail={"failures": list(arguments["ids"])})
-    count = await instance.journal.retry_failures(arguments["ids"], decision, instance.clock())
-    return {"retried": count}, CommandEffects()
+    versions = {}
+    for state in await instance.journal.workflow_states():
+        known = state.status != "draft" and state.version != DIRECT_VERSION
+        if known and await instance.applied_version(state.workflow, state.version) is not None:
+            versions[state.workflow] = state.version
+    if arguments.get("as_planned"):
+        versions.clear()
+    count = await instance.journal.retry_failures(
+        arguments["ids"], decision, instance.clock(), versions=versions
+    )
+    return {"retried": count, "replanned": await replan_revived(instance, actor)}, CommandEffects()
 
 
 async def _discard_failed(instance: Instance, arguments: Arguments, actor: str) -> Executed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -37,10 +38,29 @@ async def replan(
         await journal.begin_replan(began, decision, holds.carried, clock())
     else:
         log.info("%s: re-planning goes on where it was interrupted", state.workflow)
-    async for decided in replanning.decisions():
+    await _replan_records(instance, state, replanning, actor)
+    return await journal.end_replan(state, actor, holds.repaired, clock())
+
+
+async def replan_revived(instance: Instance, actor: str) -> Mapping[str, int]:
+    """Plans anew what had failed or was discarded and is taken up again under newer versions, and lets the workflows
+    go on. Returns how many operations, by what became of them."""
+    totals: Counter[str] = Counter()
+    for state in await instance.journal.workflow_states():
+        if state.replan is not None:
+            replanning = await Replanning.load(instance, state.workflow, state.version, Consents())
+            await _replan_records(instance, state, replanning, actor, revived=True)
+            totals.update(await instance.journal.end_replan(state, actor, None, instance.clock()))
+    return totals
+
+
+async def _replan_records(
+    instance: Instance, state: WorkflowState, replanning: Replanning, actor: str, *, revived: bool = False
+) -> None:
+    journal = instance.journal
+    async for decided in replanning.decisions(revived=revived):
         left = decided
         while left:
-            changed = await journal.apply_replans(state, encode(left), actor, clock())
+            changed = await journal.apply_replans(state, encode(left), actor, instance.clock())
             again = await journal.read_unsent_records(state.workflow, state.version, changed)
             left = await replanning.decide(again)
-    return await journal.end_replan(state, actor, holds.repaired, clock())

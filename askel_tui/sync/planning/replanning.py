@@ -69,11 +69,13 @@ class Replanning:
             )
         return cls(instance, workflow, new, consents)
 
-    async def decisions(self, after: int = 0) -> AsyncIterator[list[DecidedRecord]]:
-        """Yields the records with something unsent, page by page, in order of receipt."""
+    async def decisions(self, *, revived: bool = False) -> AsyncIterator[list[DecidedRecord]]:
+        """Yields the records with something unsent, page by page, in order of receipt; with `revived` only those of
+        which something had failed or was discarded."""
+        after, limit = 0, self._instance.limits.records_per_transaction
         while True:
             page = await self._instance.journal.unsent_records(
-                self._workflow, self._new.version, after, self._instance.limits.records_per_transaction
+                self._workflow, self._new.version, after, limit, revived=revived
             )
             if not page:
                 return

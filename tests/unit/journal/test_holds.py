@@ -59,7 +59,7 @@ async def test_discarding_empties_a_hold_and_leaves_it(desk: Desk) -> None:
     await desk.journal.add_hold(hold("list"), NOW)
     assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard", "list"), NOW) == 2
     assert [hold.waiting for hold in await desk.journal.holds()] == [0]
-    assert await desk.counts() == WorkflowCounts(waiting=4)
+    assert await desk.counts() == WorkflowCounts(waiting=4, discarded=2)
     discarded = await desk.entries(status="discarded")
     assert [entry.operation for entry in discarded] == [planned[2].operation.id, planned[5].operation.id]
     assert {entry.actor for entry in discarded} == {"ada"}
@@ -216,7 +216,7 @@ async def test_a_hold_is_of_one_version_and_keeps_nothing_of_the_others(desk: De
     assert (kept.version, kept.waiting) == (1, 2)
     assert await desk.journal.release_one(WORKFLOW, "list", NOW, version=2) is None
     assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard"), NOW, version=1) == 2
-    assert await desk.counts() == WorkflowCounts(waiting=10)
+    assert await desk.counts() == WorkflowCounts(waiting=10, discarded=2)
 
 
 async def test_an_operation_that_comes_back_waits_for_its_own_versions_hold(desk: Desk) -> None:

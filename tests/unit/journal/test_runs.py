@@ -142,7 +142,7 @@ async def test_a_discarded_plan_is_not_planned_again(desk: Desk) -> None:
     assert await desk.journal.discard_failures([failure.id, 999], decision("discard_failed"), NOW) == 1
     assert await desk.journal.records_to_replan(WORKFLOW, 10) == []
     assert await desk.journal.already_ran(WORKFLOW, [failure.record_seq]) == {failure.record_seq}
-    assert await desk.counts() == WorkflowCounts()
+    assert await desk.counts() == WorkflowCounts(discarded=1)
     assert [entry.kind for entry in await desk.entries()] == ["plan", "discard_failed", "plan"]
 
 

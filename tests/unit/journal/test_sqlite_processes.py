@@ -47,16 +47,19 @@ def recount(path: Path) -> dict[str, WorkflowCounts]:
         counted: dict[str, list[int]] = {}
         operations = "SELECT workflow, state, count(*) FROM operations GROUP BY workflow, state"
         for workflow, state, number in connection.execute(operations):
-            counted.setdefault(workflow, [0, 0, 0, 0])[state] += number
+            counted.setdefault(workflow, [0] * 6)[state] += number
         plans = "SELECT workflow, count(*) FROM failures WHERE operation IS NULL GROUP BY workflow"
         for workflow, number in connection.execute(plans):
-            counted.setdefault(workflow, [0, 0, 0, 0])[2] += number
+            counted.setdefault(workflow, [0] * 6)[2] += number
         sent = (
             "SELECT workflow, count(*) FROM audit "
             "WHERE status IN ('written', 'unconfirmed') AND kind <> 'require_segment' GROUP BY workflow"
         )
         for workflow, number in connection.execute(sent):
-            counted.setdefault(workflow, [0, 0, 0, 0])[3] += number
+            counted.setdefault(workflow, [0] * 6)[3] += number
+        discarded = "SELECT workflow, count(*) FROM discarded_operations GROUP BY workflow"
+        for workflow, number in connection.execute(discarded):
+            counted.setdefault(workflow, [0] * 6)[5] += number
         return {workflow: WorkflowCounts(*numbers) for workflow, numbers in counted.items()}
     finally:
         connection.close()

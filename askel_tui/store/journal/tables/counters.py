@@ -13,7 +13,7 @@ class CounterChanges:
     """The changes of counters that are gathered, and written at the end of a write."""
 
     def __init__(self) -> None:
-        self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+        self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
         self._warnings: Counter[tuple[str, str]] = Counter()
 
     def add(
@@ -26,10 +26,11 @@ class CounterChanges:
         failed: int = 0,
         sent: int = 0,
         differing: int = 0,
+        discarded: int = 0,
     ) -> None:
         """Changes the counters of a workflow's operations of one connection."""
         change = self._changes[workflow, connection]
-        for index, by in enumerate((waiting, held, failed, sent, differing)):
+        for index, by in enumerate((waiting, held, failed, sent, differing, discarded)):
             change[index] += by
 
     def warn(self, workflow: str, kind: str, count: int = 1) -> None:
@@ -39,10 +40,10 @@ class CounterChanges:
     def write(self, db: Transaction) -> None:
         """Writes the gathered changes, and begins anew."""
         db.executemany(
-            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent, differing) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, "
+            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent, differing, discarded) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, "
             "held = held + excluded.held, failed = failed + excluded.failed, sent = sent + excluded.sent, "
-            "differing = differing + excluded.differing",
+            "differing = differing + excluded.differing, discarded = discarded + excluded.discarded",
             [(*key, *change) for key, change in self._changes.items() if any(change)],
         )
         self._changes.clear()
@@ -57,7 +58,7 @@ class CounterChanges:
 def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
     """Reads the counts by workflow."""
     rows = db.execute(
-        "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent), sum(differing) "
+        "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent), sum(differing), sum(discarded) "
         "FROM counters GROUP BY workflow"
     )
     return {workflow: WorkflowCounts(*numbers) for workflow, *numbers in rows}

@@ -21,6 +21,7 @@ from askel_tui.store.journal.states import (
     MAY_BE_WRITTEN,
     RETURNED,
     RETURNED_IN_PART,
+    REVIVED,
     WAITING,
 )
 from askel_tui.store.journal.tables import lines, notices, operations, superseded
@@ -71,14 +72,16 @@ class StoredReplan(NamedTuple):
 
 
 def unsent_records(
-    db: Transaction, workflow: str, version: int, after: int, limit: int
+    db: Transaction, workflow: str, version: int, after: int, limit: int, *, revived: bool = False
 ) -> list[UnsentRecord]:
-    """Reads the next records that have unsent operations of another version, in order of receipt."""
+    """Reads the next records that have unsent operations of another version, in order of receipt; with `revived` only
+    those that had failed or were discarded."""
+    only = f"AND mark = {REVIVED}" if revived else ""
     seqs = [
         seq
         for (seq,) in db.execute(
             "SELECT DISTINCT record_seq FROM operations INDEXED BY operations_run WHERE record_seq > ? "
-            f"AND workflow = ? AND idx < {REQUEUED_INDEX_GAP} AND version <> ? AND {UNSENT} "
+            f"AND workflow = ? AND idx < {REQUEUED_INDEX_GAP} AND version <> ? AND {UNSENT} {only} "
             "ORDER BY record_seq LIMIT ?",
             (after, workflow, version, limit),
         )
@@ -181,21 +184,21 @@ def end_replan(
     db: Transaction,
     state: WorkflowState,
     actor: str,
-    repaired: Sequence[tuple[int, str, str | None]],
+    repaired: Sequence[tuple[int, str, str | None]] | None,
     now: int,
 ) -> Mapping[str, int]:
     """Lets the workflow go on, and ends the holds of older versions that keep nothing any more; returns the totals.
 
     `repaired` are the holds (version, step) whose cause the new version does away with, each with the step that goes
-    on: their ends make notices.
+    on: their ends make notices. Without it all holds stay: only what had failed or was discarded was planned anew.
     """
     workflow = state.workflow
     progress = _progress(db, workflow)
     totals: Mapping[str, int] = progress["totals"]
     obstacles = {(version, step) for version, step in progress["obstacles"]}
-    steps = {(version, step): after for version, step, after in repaired}
+    steps = {(version, step): after for version, step, after in repaired or ()}
     with UnitOfWork(db, now) as work:
-        returned = _drop_superseded(work, state)
+        returned = _drop_superseded(work, state, progress.get("since"))
         if totals:
             detail: dict[str, Any] = {"version": state.version, **totals}
             work.audit.append_decision(
@@ -204,9 +207,9 @@ def end_replan(
         for hold in placing.read_holds(db):
             if hold.workflow != workflow or hold.version == state.version:
                 continue
-            if hold.waiting:
-                if (hold.version, hold.step) in obstacles:
-                    placing.announce_hold(work, hold)
+            if hold.waiting and (hold.version, hold.step) in obstacles:
+                placing.announce_hold(work, hold)
+            if hold.waiting or repaired is None:
                 continue
             releasing.delete_hold(work, hold)
             if (hold.version, hold.step) in steps:
@@ -220,9 +223,9 @@ def end_replan(
     return totals
 
 
-def _drop_superseded(work: UnitOfWork, state: WorkflowState) -> Counter[str]:
-    """Leaves out of what came back from a hold what later records have written since. Returns how many came back, by
-    step."""
+def _drop_superseded(work: UnitOfWork, state: WorkflowState, failed_since: int | None) -> Counter[str]:
+    """Leaves out of what came back from a hold or a failure what later records have written since. Returns how many
+    came back, by step."""
     returned = operations.select_rows(
         work.db,
         f"workflow = ? AND version = ? AND state = {WAITING} AND mark IN ({RETURNED}, {RETURNED_IN_PART})",
@@ -230,9 +233,10 @@ def _drop_superseded(work: UnitOfWork, state: WorkflowState) -> Counter[str]:
     )
     if not returned:
         return Counter()
-    (since,) = work.db.execute(
+    (held_since,) = work.db.execute(
         "SELECT min(entry) FROM holds WHERE workflow = ? AND version <> ?", (state.workflow, state.version)
     ).fetchone()
+    since = min((each for each in (held_since, failed_since) if each is not None), default=0)
     if any(row.mark == RETURNED_IN_PART for row in returned):
         since = 0
     work.db.execute(
@@ -240,7 +244,7 @@ def _drop_superseded(work: UnitOfWork, state: WorkflowState) -> Counter[str]:
         f"AND mark IN ({RETURNED}, {RETURNED_IN_PART})",
         (state.workflow, state.version),
     )
-    superseded.drop_superseded(work, returned, since or 0)
+    superseded.drop_superseded(work, returned, since)
     return Counter(row.step for row in returned)
 
 
@@ -344,4 +348,4 @@ def _mark_of(before: QueueRow | None) -> int:
         return 0
     if before.mark in (CUT, RETURNED_IN_PART):
         return RETURNED_IN_PART
-    return RETURNED if before.state == HELD else 0
+    return RETURNED if before.state == HELD or before.mark == REVIVED else 0

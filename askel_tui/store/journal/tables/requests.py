@@ -21,10 +21,11 @@ from askel_tui.store.journal.rows import (
     SettledOperation,
 )
 from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
-from askel_tui.store.journal.tables import failures, lines, operations, profile_ids, rate_limit_slots
+from askel_tui.store.journal.tables import lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
 from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, body_digest
 from askel_tui.store.journal.tables.audit.encoding import gate_document, response_document
+from askel_tui.store.journal.tables.failures import failed as failures
 from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork

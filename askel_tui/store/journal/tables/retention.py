@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from askel_tui.store.journal import statements
+from askel_tui.store.journal.tables.failures.discarded import forget_discarded_of_records
 from askel_tui.store.journal.transaction import Transaction
 
 _DELETE: Mapping[str, str] = {
@@ -57,6 +58,7 @@ def old_records(db: Transaction, before: int, after: int, limit: int) -> list[in
 def delete_records(db: Transaction, seqs: list[int]) -> int:
     """Deletes records and their runs. Returns how many records."""
     wanted = statements.json_list(seqs)
+    forget_discarded_of_records(db, seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
         db.execute(
             "DELETE FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?))",

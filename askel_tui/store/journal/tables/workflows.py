@@ -9,6 +9,7 @@ from askel_tui.store.journal.states import FAILED, HELD, PLAN_FAILED, REPLAN, WA
 from askel_tui.store.journal.tables import notices
 from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.tables.counters import connections_of
+from askel_tui.store.journal.tables.failures.discarded import forget_discarded
 from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -62,6 +63,8 @@ def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int
             ).rowcount
             work.counters.add(workflow, connection, **{name: -number for name, number in deleted.items()})
         db.execute("DELETE FROM failures WHERE workflow = ?", (workflow,))
+        forget_discarded(db, "workflow", [workflow])
+        db.execute("UPDATE counters SET discarded = 0 WHERE workflow = ?", (workflow,))
         for table in ("holds", "hold_history", "warnings"):
             db.execute(f"DELETE FROM {table} WHERE workflow = ?", (workflow,))
         db.execute("DELETE FROM runs WHERE workflow = ? AND state IN (?, ?)", (workflow, PLAN_FAILED, REPLAN))

@@ -125,27 +125,3 @@ def delete_hold(work: UnitOfWork, hold: Hold) -> None:
     """Deletes a hold that keeps nothing, because a newer version was activated."""
     work.db.execute(f"DELETE FROM holds WHERE {placing.OF_STEP}", hold.key)
     history.end(work.db, hold, work.now, by_itself=False)
-
-
-def discard_held(
-    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
-) -> int:
-    """Discards the operations that a hold keeps, with one audit entry each after the decision's. The hold stays.
-
-    Without a version it is the holds of all versions. Returns how many.
-    """
-    held = operations.select_rows(
-        db,
-        f"workflow = ? AND version = coalesce(?, version) AND hold = ? AND state = {HELD}",
-        (workflow, version, step),
-    )
-    if not held:
-        return 0
-    with UnitOfWork(db, now) as work:
-        work.audit.append_decision(decision)
-        for row in held:
-            operation = operations.read_operation(db, row.seq)
-            why = f"held step {step} discarded"
-            work.audit.append_operation(row, operation, "discarded", why, decision.actor)
-            operations.remove_row(work, row)
-    return len(held)
