@@ -23,6 +23,7 @@ from askel_tui.store.journal.states import (
     WAITING,
 )
 from askel_tui.store.journal.tables.audit.chain import join_first_chain
+from askel_tui.store.journal.tables.lines import link_known
 from askel_tui.store.sqlite.backup import back_up
 from askel_tui.store.sqlite.connection import (
     JournalConnection,
@@ -224,7 +225,7 @@ CREATE INDEX phones_email ON phones (connection, email) WHERE email IS NOT NULL
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
 
 CHAINS_STEP = 5
-"""The step after which the audit has a chain for each account."""
+"""The step after which the audit has a chain for each account, and the links among identifiers are known."""
 
 _NO_BACKUP = """
 INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)
@@ -260,6 +261,7 @@ def _prepare(connection: JournalConnection, path: Path) -> None:
             _run(connection, MIGRATIONS[step])
             if step == CHAINS_STEP:
                 join_first_chain(connection, now)
+                link_known(connection)
         if problem is not None:
             connection.execute(_NO_BACKUP, (now, problem))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from askel_tui.core.lines import identifier_numbers
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import JoinedLines, encode_run
+from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, Desk, operation
+from tests.unit.journal.test_backup import make_old
 
 PHONE = "+442079460123"
 
@@ -83,3 +87,30 @@ async def test_an_identifier_that_a_job_may_have_moved_is_searched_again(journal
     await plan(desk, [Identity("b@x.example", PHONE)])
     await desk.send(await desk.waiting())
     assert await journal.profile_ids(CONNECTION, keys) == dict(zip(keys, ["P1", "P2"], strict=False))
+
+
+async def test_a_journal_of_before_knows_what_its_audit_and_its_queue_linked(tmp_path: Path) -> None:
+    make_old(tmp_path, 5)
+    planned = operation("evt-000001", "tier")
+    waiting = type(planned)(
+        planned.id, planned.step, planned.kind, planned.call, Identity("b@x.example", None, "S-2")
+    )
+    with closing(sqlite3.connect(journal_file(tmp_path))) as old:
+        old.execute(
+            "INSERT INTO audit (seq, at, actor, connection, kind, status, attempts, hash, profile, operation) "
+            "VALUES (1, 1, 'a', ?, 'upsert_profile', 'written', 1, x'00', ?, x'01')",
+            (CONNECTION, f'{{"email":"a@x.example","phone_number":"{PHONE}"}}'),
+        )
+        old.execute(
+            "INSERT INTO operations (connection, workflow, version, record_seq, record, idx, step, gate, state, body) "
+            "VALUES (?, 'w', 1, 1, 'evt-000001', 0, 'tier', 0, 0, ?)",
+            (CONNECTION, waiting.encode()),
+        )
+        old.commit()
+    journal = await open_journal(tmp_path)
+    people = [
+        Identity("a@x.example"), Identity(None, PHONE), Identity("b@x.example"), Identity(external_id="S-2")
+    ]  # fmt: skip
+    lines = await journal.lines_of(CONNECTION, [identifier_numbers(each) for each in people])
+    assert lines[0] == lines[1] != lines[2] == lines[3]
+    await journal.close()

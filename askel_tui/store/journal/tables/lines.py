@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -24,6 +25,9 @@ from askel_tui.store.journal.transaction import Transaction
 MAX_RECENT_ROWS = 30_000
 """The number of rows that `recent_lines` takes before they go into `lines` together. Numbers are in no order, so that
 each row would change a page of its own of a large table; many rows at once share pages."""
+
+_KNOWN_AT_ONCE = 10_000
+"""The number of profiles of an older journal that are linked at once."""
 
 _COLUMNS = "number, toward, iif(partners IS NULL, NULL, hex(partners))"
 _REPLACING = "ON CONFLICT DO UPDATE SET toward = excluded.toward, partners = excluded.partners"
@@ -91,13 +95,28 @@ def link_runs(
     return [links.lines(each) for each in salted], links.joined
 
 
-def link_profiles(work: UnitOfWork, connection: str, profiles: Iterable[Identity]) -> JoinedLines:
+def link_known(db: Transaction) -> None:
+    """Links what the audit and the queue of an older journal name together."""
+    rows = db.execute(
+        "SELECT connection, profile FROM audit WHERE profile LIKE '{%\",\"%' UNION "
+        "SELECT connection, json_extract(CAST(body AS TEXT), '$.profile') FROM operations "
+        'WHERE CAST(body AS TEXT) LIKE \'%"profile":{%","%\''
+    ).fetchall()
+    by_connection: dict[str, list[Identity]] = {}
+    for connection, profile in rows:
+        by_connection.setdefault(connection, []).append(Identity(**json.loads(profile)))
+    for connection, profiles in by_connection.items():
+        for start in range(0, len(profiles), _KNOWN_AT_ONCE):
+            link_profiles(db, connection, profiles[start : start + _KNOWN_AT_ONCE])
+
+
+def link_profiles(db: Transaction, connection: str, profiles: Iterable[Identity]) -> JoinedLines:
     """Links the identifiers that answers showed on one profile each; returns the lines that were joined."""
     salted = [connection_numbers(connection, identifier_numbers(each)) for each in profiles]
-    links = read_links(work.db, {number for each in salted for number in each})
+    links = read_links(db, {number for each in salted for number in each})
     for numbers in salted:
         links.link(numbers)
-    _save(work.db, links)
+    _save(db, links)
     return links.joined
 
 

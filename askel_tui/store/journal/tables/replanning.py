@@ -163,7 +163,7 @@ def apply_replans(
             else:
                 totals.update(queue.replace(rows, replan))
         queue.insert()
-        joined = lines.link_profiles(work, state.connection, queue.new_profiles)
+        joined = lines.link_profiles(work.db, state.connection, queue.new_profiles)
         progress = _progress(db, state.workflow)
         progress["totals"] = dict(Counter(progress["totals"]) + totals)
         progress["obstacles"] += queue.obstacles

@@ -156,7 +156,7 @@ def answer_request(db: Transaction, answer: RequestSettlement) -> JoinedLines:
             )
         if answer.profiles:
             new = profile_ids.learn_profile_ids(db, connection, answer.profiles)
-            joined = lines.link_profiles(work, connection, new)
+            joined = lines.link_profiles(db, connection, new)
         if answer.request is not None:
             _close(db, answer.request, answer.now)
     return joined
