@@ -142,31 +142,19 @@ def _write_again(work: UnitOfWork, writes: Sequence[_Write]) -> list[int]:
     states = {state.workflow: state for state in workflow_states(work.db)}
     added: list[int] = []
     for write in writes:
-        after = [
-            each
-            for each in writes
-            if each.entry > write.entry
-            and each.record_seq != write.record_seq
-            and _are_one(work.db, write.connection, write.profile, each)
-        ]
-        lost = {
-            name
-            for name in write.fields
-            if (over := [each for each in after if name in each.fields])
-            and all(each.record_seq < write.record_seq for each in over)
-            and not _is_written_again(write, name, writes)
-        }
+        others = [each for each in writes if _are_one(work.db, write.connection, write.profile, each)]
+        lost = {name for name in write.fields if _is_lost(write, name, others)}
         if lost and write.kind in _CALL_OF_KIND and write.workflow in states:
-            added += _queue(work, states[write.workflow], write, frozenset(lost), after[-1])
+            over = [each for each in others if each.fields & lost][-1]
+            added += _queue(work, states[write.workflow], write, frozenset(lost), over)
     return [seq for seq in added if seq]
 
 
-def _is_written_again(write: _Write, name: str, writes: Sequence[_Write]) -> bool:
-    """Checks whether the same record wrote a field once more, later."""
-    return any(
-        each.entry > write.entry and each.record_seq == write.record_seq and name in each.fields
-        for each in writes
-    )
+def _is_lost(write: _Write, name: str, writes: Sequence[_Write]) -> bool:
+    """Checks whether a field's newest value, which a write wrote, was written over by older records."""
+    of_name = [each for each in writes if name in each.fields]
+    newest = max(of_name, key=lambda each: (each.record_seq, each.entry))
+    return newest is write and of_name[-1] is not write
 
 
 def _queue(

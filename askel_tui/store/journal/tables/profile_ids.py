@@ -61,10 +61,12 @@ def known_keys(db: Transaction, connection: str, profile_id: str) -> list[str]:
 
 def are_one_profile(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
     """Checks whether two identities are of one profile, as they say or as answers showed."""
-    if one.is_same_profile(other):
+    if not set(one.deciding_keys()).isdisjoint(other.deciding_keys()):
         return True
-    known = known_profile(db, connection, one)
-    return known is not None and known == known_profile(db, connection, other)
+    known, others = (known_profile(db, connection, each) for each in (one, other))
+    if known is not None and others is not None:
+        return known == others
+    return one.is_same_profile(other)
 
 
 def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:
