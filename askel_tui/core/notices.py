@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from askel_tui.core.hold_causes import hold_cause
 from askel_tui.text.numbers import pluralize
-from askel_tui.text.times import format_timestamp
+from askel_tui.text.times import format_age, format_timestamp
 
 STAYS = (
     "It came back twice within ten minutes of being released, so it stays until somebody acts, even where the cause is "
@@ -89,6 +89,21 @@ def warning_notice(workflow: str, step: str, detail: str, now: int) -> str:
 def warning_ended_notice(workflow: str, step: str, detail: str, now: int) -> str:
     """Writes the notice that the cause of a warning is gone."""
     return f"Workflow {workflow}, step {step}: no longer so since {_format_time(now)}: {detail}."
+
+
+def waiting_notice(workflow: str, since: int, now: int, waiting: int, unplanned: int) -> str:
+    """Writes the notice that records of a workflow wait long, and no hold is the reason."""
+    planned = f", {pluralize(unplanned, 'record')} more to be planned" if unplanned else ""
+    return (
+        f"Workflow {workflow}: the oldest record that waits came {format_age(since, now)} ago, at "
+        f"{_format_time(since)}; {pluralize(waiting, 'operation waits', 'operations wait')}{planned}. Nothing is held "
+        "and nothing is lost: `askel status` shows the backlog and how much of Klaviyo's limits is used."
+    )
+
+
+def waiting_over_notice(workflow: str, now: int) -> str:
+    """Writes the notice that no record of a workflow waits long any more."""
+    return f"Workflow {workflow}: no record waits that long any more since {_format_time(now)}."
 
 
 def shared_identifier_notice(connection: str, kind: str, record: str, others: int) -> str:

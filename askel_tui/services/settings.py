@@ -17,6 +17,7 @@ from askel_tui.sync.notifications.channels import redacted_address
 from askel_tui.sync.notifications.notifier import DEFAULT_REMIND_HOURS, REMIND_SETTING
 from askel_tui.sync.notifications.notifier import NOTIFY_SETTING as NOTIFY
 from askel_tui.sync.upkeep import retention
+from askel_tui.sync.upkeep.waiting_alerts import DEFAULT_WAITING_S, WAITING_SETTING
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -140,6 +141,13 @@ SETTINGS: Mapping[str, Setting] = {
             DEFAULT_REMIND_HOURS,
             _parse_number,
             _format_number,
+        ),
+        Setting(
+            WAITING_SETTING,
+            "how old the oldest waiting record may be before the team is told, where no hold is the reason",
+            DEFAULT_WAITING_S,
+            lambda words: parse_duration(_single_word(words)),
+            format_duration,
         ),
         Setting(
             MAX_BACKLOG_SETTING,

@@ -13,9 +13,9 @@ from askel_tui.services.workflow_notes import workflow_notes
 from askel_tui.store.journal.rows import AuditFilter, Hold, RecordCounts, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
 from askel_tui.store.state.documents import WorkflowDoc
+from askel_tui.sync.backlogs import Backlog, read_backlogs
 from askel_tui.sync.import_jobs.slow_jobs import current_slow_jobs
 from askel_tui.sync.instance import FOREIGN_USE_KIND, Instance, account_key
-from askel_tui.sync.planning.unplanned import count_unplanned
 
 BUDGET_WINDOW_MS = 60_000
 
@@ -73,6 +73,8 @@ class WorkflowStatus:
     """The number of records by kind of warning (`core.problems.WARNING_TEXTS`)."""
     notes: tuple[str, ...] = ()
     """What is to be known of its newest version: whom steps skip, and what the newest rules mean otherwise."""
+    oldest_waiting: int | None = None
+    """The time at which the oldest record was received that waits, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ async def _workflows(instance: Instance, *, count_records: bool) -> tuple[Workfl
     counts = await instance.journal.counts()
     records = await instance.journal.record_counts() if count_records else None
     states = {state.workflow: state for state in await instance.journal.workflow_states()}
-    unplanned = await count_unplanned(instance)
+    backlogs = await read_backlogs(instance)
     newest = {doc.workflow: doc for doc in instance.state.workflows()}
     return tuple(
         _workflow(
@@ -176,7 +178,7 @@ async def _workflows(instance: Instance, *, count_records: bool) -> tuple[Workfl
             states.get(name),
             newest.get(name),
             counts.get(name, WorkflowCounts()),
-            unplanned.get(name, 0),
+            backlogs.get(name, Backlog()),
             None if records is None else records.get(name, RecordCounts()),
             warnings.get(name, {}),
         )
@@ -189,7 +191,7 @@ def _workflow(
     state: WorkflowState | None,
     newest: WorkflowDoc | None,
     count: WorkflowCounts,
-    unplanned: int,
+    backlog: Backlog,
     records: RecordCounts | None,
     warnings: Mapping[str, int],
 ) -> WorkflowStatus:
@@ -200,7 +202,7 @@ def _workflow(
         version=current.version if current else None,
         newest=newest.version if newest else None,
         state="draft" if state is None else "direct" if state.version == DIRECT_VERSION else state.status,
-        unplanned=unplanned,
+        unplanned=backlog.unplanned,
         waiting=count.waiting,
         held=count.held,
         failed=count.failed,
@@ -210,6 +212,7 @@ def _workflow(
         records=records,
         warnings=warnings,
         notes=workflow_notes(newest.source) if newest else (),
+        oldest_waiting=backlog.oldest,
     )
 
 

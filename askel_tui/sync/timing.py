@@ -39,6 +39,9 @@ class Timing:
     """The time before a notice that could not be delivered is tried again; doubling, with jitter."""
     max_retry_delay_ms: int = 15 * 60_000
 
+    waiting_check_interval_ms: int = 60_000
+    """The time between two looks for records that wait too long."""
+
     # Retention.
     retention_interval_ms: int = 3_600_000
     """The time between two rounds of pruning."""

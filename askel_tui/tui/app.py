@@ -51,6 +51,9 @@ INTERRUPT_WINDOW_S = 2.0
 DEFAULT_SCREEN, PRELOADED_SCREEN = "overview", "live"
 """The screen of a first start, and the one that is made ready in the background."""
 
+AGE_INTERVAL_S = 10
+"""The time between two readings of how long the oldest record waits: reading it takes longer with a backlog."""
+
 
 class AskelApp(App[None]):
     """The console's app. It implements `shell.console.Console`, the interface that screens and widgets use."""
@@ -133,6 +136,8 @@ class AskelApp(App[None]):
         try:
             await self.backend.open(self._notice_commit)
             await self.update_header()
+            await self._update_age()
+            self.set_interval(AGE_INTERVAL_S, self._update_age)
         except Exception as error:
             self.head = HeaderState(environment=self.backend.environment, error=describe_error(error))
             self.toasts.show(
@@ -182,7 +187,12 @@ class AskelApp(App[None]):
             running,
             self.backend.started_daemon,
             self.backend.read_only,
+            oldest_waiting=self.head.oldest_waiting,
         )
+
+    async def _update_age(self) -> None:
+        """Brings the age of the oldest waiting record up to date; it grows while nothing is committed."""
+        self.head = replace(self.head, oldest_waiting=await self.backend.call(queries.oldest_waiting_age))
 
     async def action_quit(self) -> None:
         """Leaves the console; asks whether a daemon that was started from here goes on."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askel_tui.services.status import read_status
-from askel_tui.sync.planning.unplanned import count_unplanned
+from askel_tui.sync.backlogs import read_backlogs
 from tests.support.bad_days import brisk
 from tests.support.workbench import Workbench
 
@@ -47,7 +47,7 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench) -> None:
     most = 0
     await bench.apply(WORKFLOW)
     await bench.take(_records())
-    assert await count_unplanned(bench.instance) == {"many": MANY_RECORDS}
+    assert (await read_backlogs(bench.instance))["many"].unplanned == MANY_RECORDS
 
     async def watch() -> None:
         nonlocal most

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from askel_tui.services.settings import MAX_BACKLOG_SETTING, MIN_FREE_MB_SETTING, SETTINGS
+from askel_tui.sync.backlogs import read_backlogs
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.planning.unplanned import count_unplanned
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ class Backpressure:
         self.free_bytes = self._measure_free(self._instance.home)
         waiting = sum(count.waiting for count in (await self._instance.journal.counts()).values())
         # A record that is not planned yet makes one operation at least.
-        self.backlog = waiting + sum((await count_unplanned(self._instance)).values())
+        backlogs = await read_backlogs(self._instance, with_age=False)
+        self.backlog = waiting + sum(each.unplanned for each in backlogs.values())
         before, self.reason = self.reason, self._find_reason()
         if self.reason != before:
             log.warning("records are refused: %s", self.reason) if self.reason else log.info(

@@ -41,17 +41,19 @@ async def render_metrics(context: ApiContext, token: TokenDoc) -> str:
     status = await read_status(context.instance, count_records=True)
     metrics = [
         *context.metrics.counted(),
-        *_journal_gauges(status, token),
+        *_journal_gauges(status, token, context.instance.clock()),
         *_pressure_gauges(context.backpressure),
     ]
     return render(metrics, lambda labels: "connection" not in labels or token.may_use(labels["connection"]))
 
 
-def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
+def _journal_gauges(status: Status, token: TokenDoc, now: int) -> Iterator[Metric]:
     rows = [row for row in status.workflows if token.may_use(row.connection or "")]
     for name, help_text in _OPERATION_HELP.items():
         values = {_labels(row): getattr(row, name) for row in rows}
         yield _gauge(f"operations_{name}", help_text, values)
+    ages = {_labels(row): max(0, now - (row.oldest_waiting or now)) / 1000 for row in rows}
+    yield _gauge("oldest_waiting_seconds", "The age of the oldest record that waits; 0 without any.", ages)
     for name, help_text in _RECORD_HELP.items():
         records = {_labels(row): float(getattr(row.records, name)) for row in rows if row.records}
         yield _gauge(f"workflow_records_{name}", help_text, records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from askel_tui.cli.common import asynchronous, json_option, open_instance
 from askel_tui.cli.output import bold, format_cell, put, put_json, put_message, put_table
 from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_age, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.services.status import BudgetStatus, Status
@@ -37,9 +38,21 @@ async def status(as_json: bool) -> None:
     if as_json:
         document = to_json(found)
         rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
-        put_json({**document, **rows})
+        workflows = [workflow_row(row, now) for row in document["workflows"]]
+        put_json({**document, "workflows": workflows, **rows})
         return
     _show(found, now)
+
+
+def workflow_row(row: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """Returns a workflow as a JSON document, with the time of its oldest waiting record as RFC 3339, and its age."""
+    oldest = row["oldest_waiting"]
+    age_s = None if oldest is None else max(0, now - oldest) // 1000
+    return {
+        **row,
+        "oldest_waiting": None if oldest is None else to_rfc3339(oldest),
+        "oldest_waiting_s": age_s,
+    }
 
 
 def _show(status: Status, now: int) -> None:
@@ -59,6 +72,10 @@ def _show(status: Status, now: int) -> None:
             put(f"{workflow.name}: {workflow.unplanned:,} more records were received and wait to be planned")
         for note in workflow.notes:
             put(f"{workflow.name}: {format_cell(note)}")
+        if workflow.oldest_waiting is not None:
+            put(
+                f"{workflow.name}: the oldest record that waits came {format_age(workflow.oldest_waiting, now)} ago"
+            )
         if workflow.differing:
             answers = pluralize(workflow.differing, "write")
             put(

@@ -100,6 +100,8 @@ class Journal(TransactionRunner):
     find_record = reads(records_table.find_record)
     count_unplanned = reads(records_table.count_unplanned)
     last_record_seq = reads(records_table.last_record_seq)
+    oldest_waiting = reads(records_table.oldest_waiting)
+    oldest_unplanned = reads(records_table.oldest_unplanned)
     count_refused = writes(records_table.count_refused)
     refused_counts = reads(records_table.refused_counts)
 
@@ -181,6 +183,8 @@ class Journal(TransactionRunner):
 
     notices = reads(notices_table.read_notices)
     add_notice = writes(notices_table.add_notice)
+    add_waiting_notice = writes(notices_table.add_waiting_notice)
+    has_waiting_notice = reads(notices_table.has_waiting_notice)
     add_reminders = writes(placing.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)
     save_delivery = writes(notices_table.save_delivery)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.text.times import format_age
 from askel_tui.tui.backend.access import reads
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from askel_tui.store.state.documents import ConnectionDoc, WorkflowDoc
     from askel_tui.sync.instance import Instance
     from askel_tui.tui.backend.audit_reader import AuditReader
+
+MIN_SHOWN_AGE_MS = 60_000
+"""The age from which on the oldest waiting record is shown at the top of the screen."""
 
 
 @reads
@@ -53,6 +57,16 @@ async def daemon_running(instance: Instance) -> bool:
     from askel_tui.store.locks import owner_pid
 
     return owner_pid(instance.home) is not None
+
+
+@reads
+async def oldest_waiting_age(instance: Instance) -> str | None:
+    """Returns the age of the oldest record that waits in any workflow, for people; None below a minute."""
+    from askel_tui.sync.backlogs import read_backlogs
+
+    found = [each.oldest for each in (await read_backlogs(instance)).values() if each.oldest is not None]
+    now = instance.clock()
+    return format_age(min(found), now) if found and now - min(found) >= MIN_SHOWN_AGE_MS else None
 
 
 # Connections and workflows.

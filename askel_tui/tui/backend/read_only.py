@@ -22,6 +22,7 @@ class ReadOnly(Exception):
 JOURNAL_READS = frozenset(
     {
         "close", "records_after", "newest_records", "find_record", "last_record_seq", "count_unplanned",
+        "oldest_waiting", "oldest_unplanned", "record_counts", "failure_counts", "has_waiting_notice",
         "workflow_states", "already_ran", "finished_records", "waiting_operations", "requests_in_doubt",
         "profile_ids", "holds",
         "failures", "records_to_replan", "open_commands", "find_command", "taken_slots",

@@ -43,6 +43,8 @@ class TopBar(Widget):
             parts.append((f"● {word}", "$success"))
         else:
             parts.append(("○ no daemon: nothing is sent" if wide else "○ no daemon", "$warning"))
+        if head.oldest_waiting and wide:
+            parts += ["  ", (f"◷ oldest waits {head.oldest_waiting}", "$warning")]
         if head.read_only:
             parts += ["  ", (" READ-ONLY ", "bold reverse")]
         return Content.assemble(*parts)

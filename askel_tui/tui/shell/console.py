@@ -26,6 +26,8 @@ class HeaderState:
     daemon_is_ours: bool = False
     read_only: bool = False
     error: str | None = None
+    oldest_waiting: str | None = None
+    """The age of the oldest record that waits, where it is a minute or more."""
 
 
 class Console(Protocol):

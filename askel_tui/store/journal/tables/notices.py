@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
@@ -15,6 +16,9 @@ from askel_tui.store.journal.notice_rows import DeliveryPosition, Notice, Warnin
 from askel_tui.store.journal.rows import Decision, Hold
 from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.transaction import Transaction
+
+WAITING_CAUSE = "waiting_long"
+"""The cause of notices about records that wait too long; their detail is the workflow."""
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
 _SAME = "connection = ? AND cause = ? AND detail = ?"
@@ -54,6 +58,29 @@ def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None
     _insert(db, now, notice.kind, notice, text, quiet=False)
     if decision is not None:
         write_decision(db, decision, now)
+
+
+def has_waiting_notice(db: Transaction, connection: str, workflow: str) -> bool:
+    """Checks whether the last notice about the waiting records of a workflow is that they wait too long."""
+    row = db.execute(
+        f"SELECT kind FROM notices WHERE {_SAME} ORDER BY seq DESC LIMIT 1",
+        (connection, WAITING_CAUSE, workflow),
+    ).fetchone()
+    return row is not None and row[0] == "warning"
+
+
+def add_waiting_notice(
+    db: Transaction, connection: str, workflow: str, since: int | None, waiting: int, unplanned: int, now: int
+) -> None:
+    """Adds the notice that records of a workflow wait too long, or without `since` that it is over."""
+    kind: Literal["warning", "over"] = "over" if since is None else "warning"
+    text = (
+        texts.waiting_over_notice(workflow, now)
+        if since is None
+        else texts.waiting_notice(workflow, since, now, waiting, unplanned)
+    )
+    about = WarningNotice(kind, connection, workflow, "", WAITING_CAUSE, workflow)
+    _insert(db, now, kind, about, text, quiet=False)
 
 
 def add_shared_notice(

@@ -10,6 +10,7 @@ from typing import Any
 
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
+from askel_tui.store.journal.states import FAILED
 from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, record_commitment
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
@@ -127,6 +128,23 @@ def last_record_seq(db: Transaction, connection: str) -> int:
         (connection,),
     ).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def oldest_waiting(db: Transaction, workflow: str) -> int | None:
+    """Returns when the oldest record was received that has an operation which waits or is held under a workflow."""
+    # The index is in the order of receipt: it is read from its begin to the first row that fits.
+    row = db.execute(
+        "SELECT r.received FROM operations o INDEXED BY operations_run JOIN records r ON r.seq = o.record_seq "
+        f"WHERE o.workflow = ? AND o.state <> {FAILED} ORDER BY o.record_seq LIMIT 1",
+        (workflow,),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def oldest_unplanned(db: Transaction, connection: str, after: int, events: Collection[str]) -> int | None:
+    """Returns when the oldest record of `events` was received behind the one with the `seq` `after`."""
+    found = _merge_events(db, connection, "seq > ?", after, 1, events, newest=False)
+    return found[0].received if found else None
 
 
 def count_refused(db: Transaction, connection: str, number: int) -> None:
