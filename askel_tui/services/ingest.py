@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from askel_tui.core.records.files import read_csv, read_jsonl
+from askel_tui.core.records.files import NumberedRecord, number_equal, read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
 from askel_tui.services.refusals import RefusedFile, refused_file_name
 from askel_tui.sync.instance import Instance
@@ -17,7 +17,6 @@ from askel_tui.text.times import to_rfc3339
 RECORDS_PER_TRANSACTION = 500
 """The number of records that are stored in one transaction."""
 
-FileFormat = Literal["jsonl", "csv"]
 T = TypeVar("T")
 
 
@@ -27,6 +26,8 @@ class IngestResult:
 
     accepted: int = 0
     duplicates: int = 0
+    unnamed_duplicates: int = 0
+    """Those of the duplicates that have neither an id nor a time: their whole body is the same."""
     conflicting_ids: list[str] = field(default_factory=list)
     """Ids that came again with another body; the first body is kept."""
     refused: int = 0
@@ -43,19 +44,27 @@ MAX_REMEMBERED_LINES = 100
 
 
 async def ingest(
+    instance: Instance, connection: str, lines: Iterable[bytes], file_format: Literal["jsonl", "csv"]
+) -> IngestResult:
+    """Stores the records of lines of UTF-8. Raises as `store_records` does."""
+    now = to_rfc3339(instance.clock())
+    found = read_csv(lines, now=now) if file_format == "csv" else read_jsonl(lines, now=now)
+    return await store_records(instance, connection, number_equal(found))
+
+
+async def store_records(
     instance: Instance,
     connection: str,
-    lines: Iterable[bytes],
-    file_format: FileFormat,
+    found: Iterable[NumberedRecord],
     *,
     progress: Callable[[IngestResult], None] | None = None,
 ) -> IngestResult:
-    """Stores the records of a file for a connection. Raises `UnknownConnection` and journal errors."""
+    """Stores the records that were found in a file. Raises `UnknownConnection` and journal errors."""
     instance.state.connection(connection)
     result = IngestResult()
     batch: list[Record] = []
     with RefusedFile(instance.home, refused_file_name(connection, datetime.now(UTC))) as aside:
-        for line, read in _read_records(lines, file_format, to_rfc3339(instance.clock())):
+        for line, read in found:
             result.lines_read = line
             if isinstance(read, RefusedLine):
                 aside.write(str(read.line), read.reason, read.text)
@@ -87,16 +96,14 @@ async def _store_batch(
     for record, accepted in zip(batch, results, strict=True):
         if accepted == "new":
             result.accepted += 1
+        elif not record.has_id and not record.has_time:
+            # Its digest says that the body is the same; only the time of receipt differs.
+            result.duplicates += 1
+            result.unnamed_duplicates += 1
         else:
             result.duplicates += 1
             if accepted == "other_body":
                 _append_capped(result.conflicting_ids, record.id)
-
-
-def _read_records(
-    lines: Iterable[bytes], file_format: FileFormat, now: str
-) -> Iterator[tuple[int, Record | RefusedLine]]:
-    return read_csv(lines, now=now) if file_format == "csv" else read_jsonl(lines, now=now)
 
 
 def _append_capped(where: list[T], item: T) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.cli.record_options import MAX_SHOWN_REFUSALS, file_format
+from askel_tui.cli.record_options import MAX_SHOWN_REFUSALS
 from tests.support.askel import Askel
 from tests.support.files import EXAMPLES
 
@@ -60,20 +60,6 @@ def test_a_csv_file_is_known_by_its_ending(askel: Askel) -> None:
     askel.connect()
     found = askel.json("ingest", str(EXAMPLES / "nightly.csv"), "--connection", "maple-ember")
     assert found["accepted"] == 200
-
-
-@pytest.mark.parametrize(
-    ("file", "given", "kind"),
-    [
-        ("a.csv", None, "csv"),
-        ("A.CSV", None, "csv"),
-        ("-", None, "jsonl"),
-        ("-", "csv", "csv"),
-        ("a.csv", "jsonl", "jsonl"),
-    ],
-)
-def test_what_a_file_holds(file: str, given: str | None, kind: str) -> None:
-    assert file_format(file, given) == kind
 
 
 def test_a_connection_that_is_not_there(askel: Askel) -> None:

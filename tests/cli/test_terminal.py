@@ -91,7 +91,7 @@ def test_progress_is_drawn_by_the_share_of_the_file_and_taken_away(
     with open(path, "wb") as made:
         made.write(b"x\n" * 100)
     with open(path, "rb") as stream:
-        progress = Progress(stream)
+        progress = Progress(200)
         lines = progress.read(iter(stream))
         for _ in range(50):
             next(lines)
@@ -106,7 +106,7 @@ def test_progress_is_drawn_by_the_share_of_the_file_and_taken_away(
 def test_progress_is_silent_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr("sys.stderr", screen)
-    progress = Progress(io.BytesIO())
+    progress = Progress(0)
     progress.show(IngestResult(accepted=1))
     progress.end()
     assert screen.getvalue() == ""

@@ -74,6 +74,8 @@ async def takes_in(app: AskelApp, pilot: Pilot[Any]) -> None:
     assert "i takes in a file" in text_of(app)
     await press(pilot, "i")
     await answer(pilot, str(example("first-points.jsonl")))
+    assert "JSONL, a record a line. It begins:" in text_of(app)
+    await press(pilot, "y")
     assert "40 new records." in toasts(app)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,8 +26,6 @@ IncomingRecord = bytes | Mapping[str, Any] | RecordRefused
 
 _UNREADABLE_CODES = frozenset({"not_json", "not_utf8", "too_many", "content_type", "unprocessable"})
 """The codes of errors that say that a body holds no records."""
-
-_DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
@@ -131,7 +128,7 @@ async def _ingest_batch(
     if records:
         outcomes = await context.record_batcher.accept(connection, records)
         for record, outcome, row in zip(records, outcomes, rows, strict=True):
-            if outcome == "other_body" and record.time == now:
+            if outcome == "other_body" and not record.has_time:
                 outcome = await _result_without_time(context, connection, record)
             row["fate"] = outcome
             if outcome == "new":
@@ -160,19 +157,14 @@ def _read_record(value: IncomingRecord, now: str, at: int, index: int, key: str 
     record = read_record(value, now=now)
     # A digest means that no id was given. Without a time as well, two equal bodies are two records, unless an
     # Idempotency-Key says that they are one request.
-    if _DIGEST_PATTERN.fullmatch(record.id) and not _has_id(value):
+    if not record.has_id:
         if key is not None:
             return replace(
                 record, id=hashlib.sha256(f"{key}\0{index}".encode("utf-8", "replace")).hexdigest()[:32]
             )
-        if record.time == now:
+        if not record.has_time:
             return replace(record, id=f"{at:012x}{secrets.token_hex(10)}")
     return record
-
-
-def _has_id(value: bytes | Mapping[str, Any]) -> bool:
-    body = json.loads(value) if isinstance(value, bytes) else value
-    return body.get("id") is not None
 
 
 async def _result_without_time(context: ApiContext, connection: str, record: Record) -> AcceptResult:

@@ -17,7 +17,13 @@ from askel_tui.cli.common import (
     open_instance,
 )
 from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
-from askel_tui.cli.record_options import file_format, format_option, open_file, put_refusals
+from askel_tui.cli.record_options import (
+    confirm_guesses,
+    file_options,
+    open_file,
+    put_refusals,
+    read_options,
+)
 from askel_tui.cli.times import rfc3339
 from askel_tui.core.exit_codes import ExitCode
 from askel_tui.core.problems import WARNING_TEXTS
@@ -27,6 +33,7 @@ from askel_tui.text.numbers import pluralize
 if TYPE_CHECKING:
     from askel_tui.core.records.record import Record, RefusedLine
     from askel_tui.services.dry_run_result import DryRun, RecordPreview
+    from askel_tui.services.record_files import FileOptions
 
 DEFAULT_RECORDS = 30
 MAX_VALUE_CELLS = 60
@@ -51,11 +58,11 @@ TOTAL_LABELS = {
     help=f"How many of the newest records that match.  [default: {DEFAULT_RECORDS}]",
 )
 @click.option("--unsent", is_flag=True, help="Only records that the workflow has not sent.")
-@format_option
+@file_options
 @json_option
 @asynchronous
 async def dry_run(
-    workflow: str, file: str | None, last: int | None, unsent: bool, kind: str | None, as_json: bool
+    workflow: str, file: str | None, last: int | None, unsent: bool, as_json: bool, **given: Any
 ) -> None:
     """Show what WORKFLOW's newest version would write; writes nothing.
 
@@ -69,7 +76,8 @@ async def dry_run(
     """
     from askel_tui.services.json_documents import to_json
 
-    found, refused = await _dry_run(workflow, file, last, kind, unsent=unsent)
+    records, refused = _records(file, read_options(given)) if file is not None else (None, [])
+    found = await _dry_run(workflow, last, records, unsent=unsent)
     if as_json:
         put_json(to_json(found))
     else:
@@ -79,32 +87,22 @@ async def dry_run(
         exit_with(ExitCode.REFUSED)
 
 
-async def _dry_run(
-    workflow: str, file: str | None, last: int | None, kind: str | None, *, unsent: bool
-) -> tuple[DryRun, list[RefusedLine]]:
+async def _dry_run(workflow: str, last: int | None, records: list[Record] | None, *, unsent: bool) -> DryRun:
     from askel_tui.services.dry_run import dry_run as preview
 
     async with open_instance() as instance:
-        if file is None:
-            return await preview(instance, workflow, last=last, unsent=unsent), []
-        records, refused = _records(file, kind)
-        return await preview(instance, workflow, last=last, records=records, unsent=unsent), refused
+        return await preview(instance, workflow, last=last, records=records, unsent=unsent)
 
 
-def _records(file: str, kind: str | None) -> tuple[list[Record], list[RefusedLine]]:
-    from askel_tui.core.records.files import read_csv, read_jsonl, read_lines
+def _records(file: str, options: FileOptions) -> tuple[list[Record], list[RefusedLine]]:
     from askel_tui.core.records.record import RefusedLine
+    from askel_tui.services.record_files import open_record_file
 
-    read = read_csv if file_format(file, kind) == "csv" else read_jsonl
-    records: list[Record] = []
-    refused: list[RefusedLine] = []
-    with open_file(file) as stream:
-        for _, found in read(read_lines(stream), now=rfc3339(datetime.now(UTC))):
-            if isinstance(found, RefusedLine):
-                refused.append(found)
-            else:
-                records.append(found)
-    return records, refused
+    with open_file(file) as stream, open_record_file(stream, file, options) as opened:
+        found = confirm_guesses(opened, opened.read(rfc3339(datetime.now(UTC))))
+        read = [each for _, each in found]
+    refused = [each for each in read if isinstance(each, RefusedLine)]
+    return [each for each in read if not isinstance(each, RefusedLine)], refused
 
 
 def _show(run: DryRun) -> None:

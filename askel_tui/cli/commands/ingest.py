@@ -8,18 +8,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from askel_tui.cli.common import EXISTING_FILE, exit_with, json_option, open_instance, run_async
-from askel_tui.cli.output import put_json, put_message
-from askel_tui.cli.record_options import FileFormat, file_format, format_option, open_file, put_refusals
+from askel_tui.cli.output import put, put_json, put_message
+from askel_tui.cli.record_options import (
+    confirm_guesses,
+    file_options,
+    open_file,
+    put_first,
+    put_refusals,
+    read_options,
+)
+from askel_tui.cli.times import rfc3339
 from askel_tui.core.exit_codes import ExitCode
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.services.ingest import IngestResult
+    from askel_tui.services.record_files import FileOptions
 
 BAR_CELLS = 24
 REDRAW_INTERVAL_S = 0.1
@@ -28,10 +38,14 @@ REDRAW_INTERVAL_S = 0.1
 @click.command()
 @click.argument("file", type=EXISTING_FILE, metavar="FILE|-")
 @click.option("--connection", required=True, metavar="NAME", help="The connection that the records are for.")
-@format_option
+@click.option("--preview", is_flag=True, help="Show what FILE holds and its first records; store nothing.")
+@file_options
 @json_option
-def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
-    """Read records from FILE (JSONL or CSV), or from standard input (-).
+def ingest(file: str, connection: str, preview: bool, as_json: bool, **given: Any) -> None:
+    """Read records from FILE (JSONL, JSON or CSV, also gzipped), or from standard input (-).
+
+    What the file holds is recognized: encoding, line ends, what stands between columns. Where that was guessed, the
+    first records are shown, and it asks; without a terminal it needs --encoding or --delimiter.
 
     Records are stored durably before they are counted; the same id again is the same record. A line that is no record
     is refused with its reason and kept in a file, the others are stored; the exit code is then 3.
@@ -39,9 +53,13 @@ def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
     \b
     Examples:
       askel ingest first-points.jsonl --connection maple-ember
-      zcat export.csv.gz | askel ingest - --format csv --connection maple-ember
+      askel ingest customers.csv.gz --event customer_exported --id Email --connection maple-ember --preview
     """
-    result = run_async(_ingest(file, connection, file_format(file, kind)))
+    options = read_options(given)
+    if preview:
+        _preview(file, options, as_json=as_json)
+        return
+    result = run_async(_ingest(file, connection, options))
     if as_json:
         put_json(
             {
@@ -61,20 +79,45 @@ def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
         exit_with(ExitCode.REFUSED)
 
 
-async def _ingest(file: str, connection: str, kind: FileFormat) -> IngestResult:
-    from askel_tui.core.records.files import read_lines
-    from askel_tui.services.ingest import ingest as ingest_records
+def _preview(file: str, options: FileOptions, *, as_json: bool) -> None:
+    from askel_tui.core.records.record import RefusedLine
+    from askel_tui.services.record_files import preview
+
+    with open_file(file) as stream:
+        found = preview(stream, file, rfc3339(datetime.now(UTC)), options)
+    if not as_json:
+        put(f"{file}: {found.description}")
+        put_first(found.first)
+        put_message("nothing was stored")
+        return
+    refused = [each for each in found.first if isinstance(each, RefusedLine)]
+    put_json(
+        {
+            "format": found.shape.format,
+            "encoding": found.shape.encoding,
+            "delimiter": found.shape.delimiter if found.shape.format == "csv" else None,
+            "compressed": found.compressed,
+            "guessed": list(found.shape.guessed),
+            "records": [each.as_dict() for each in found.first if not isinstance(each, RefusedLine)],
+            "refusals": [{"line": each.line, "reason": each.reason} for each in refused],
+        }
+    )
+
+
+async def _ingest(file: str, connection: str, options: FileOptions) -> IngestResult:
+    from askel_tui.services.ingest import store_records
+    from askel_tui.services.record_files import open_record_file
 
     # Reading blocks the event loop, so Ctrl-C must interrupt the read itself.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     async with open_instance() as instance:
         instance.state.connection(connection)
-        with open_file(file) as stream:
-            progress = Progress(stream)
-            lines = progress.read(read_lines(stream))
+        with open_file(file) as stream, open_record_file(stream, file, options) as opened:
+            progress = Progress(0 if opened.compressed else _size(stream))
+            found = confirm_guesses(opened, opened.read(rfc3339(datetime.now(UTC)), progress.read))
             try:
-                return await ingest_records(instance, connection, lines, kind, progress=progress.show)
+                return await store_records(instance, connection, found, progress=progress.show)
             finally:
                 progress.end()
 
@@ -84,6 +127,9 @@ def _put_result(result: IngestResult, connection: str) -> None:
         put_message(f"line {line}: {note}")
     for record in result.conflicting_ids:
         put_message(f"record {record} came before with another body: the first one holds")
+    if result.unnamed_duplicates:
+        rows = pluralize(result.unnamed_duplicates, "record has", "records have")
+        put_message(f"{rows} no id and no time, and came before: taken for the same")
     put_refusals(result.refusals, result.refused, result.refused_file)
     known = f", {result.duplicates:,} known already" if result.duplicates else ""
     refused = f", {pluralize(result.refused, 'line')} refused" if result.refused else ""
@@ -93,17 +139,18 @@ def _put_result(result: IngestResult, connection: str) -> None:
 class Progress:
     """A progress bar on standard error; on anything but a terminal it writes nothing."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, size: int) -> None:
+        """Makes a bar for a file of so many bytes; 0 where that is not known."""
         self._on = sys.stderr.isatty()
-        self._size = _size(stream)
+        self._size = size
         self._read = 0
         self._drawn = 0.0
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Passes lines on and counts their bytes."""
-        for line in lines:
-            self._read += len(line)
-            yield line
+    def read(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        """Passes the parts of a file on and counts their bytes."""
+        for part in parts:
+            self._read += len(part)
+            yield part
 
     def show(self, so_far: IngestResult) -> None:
         """Draws the bar anew, ten times a second at most."""

@@ -39,10 +39,17 @@ class RecordRefused(ValueError):
         self.reason = reason
 
 
+class TimeRefused(RecordRefused):
+    """A time that is none of RFC 3339, or does not exist."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` describe the changes made on the way
-    in."""
+    in.
+
+    Without `has_id` its id is a digest of its body; without `has_time` its time is that of its receipt.
+    """
 
     id: str
     event: str
@@ -50,6 +57,8 @@ class Record:
     data: Mapping[str, Any]
     actor: str | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    has_id: bool = field(default=True, compare=False)
+    has_time: bool = field(default=True, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as expressions see it; `actor` only where there is one."""
@@ -88,6 +97,11 @@ def read_record(value: bytes | Mapping[str, Any], *, now: str, line: int = 0) ->
         if line:
             refused.args = (f"line {line}: {refused.reason}",)
         raise
+
+
+def parse_body(value: bytes) -> Mapping[str, Any]:
+    """Parses the body of a record, without checking its fields. Raises `RecordRefused`."""
+    return _parsed(value)[0]
 
 
 def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], list[str]]:
@@ -148,7 +162,8 @@ def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
         notes.append(
             f"not fields of a record, left out: {shown} (what belongs to the record goes into `data`)"
         )
-    return Record(_id(body), event, time, data, actor, tuple(notes))
+    given = (body.get("id") is not None, body.get("time") is not None)
+    return Record(_id(body), event, time, data, actor, tuple(notes), *given)
 
 
 def _id(body: Mapping[str, Any]) -> str:
@@ -168,25 +183,25 @@ def _id(body: Mapping[str, Any]) -> str:
 
 
 def normalize_time(value: object) -> str:
-    """Normalizes an RFC 3339 time to capital T and Z. Raises `RecordRefused` for anything else.
+    """Normalizes an RFC 3339 time to capital T and Z. Raises `TimeRefused` for anything else.
 
     A leap second is written as the second before it, which every reader of times understands.
     """
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise RecordRefused(f"`time` is no RFC 3339 time such as 2026-11-23T09:14:05Z: {_shown(value)}")
+        raise TimeRefused(f"`time` is no RFC 3339 time such as 2026-11-23T09:14:05Z: {_shown(value)}")
     day, minute, second, fraction, offset = match.group(1, 2, 3, 4, 5)
     leap = second == "60"
     normal = f"{day}T{minute}:{'59' if leap else second}{fraction or ''}{offset.upper()}"
     try:
         when = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{offset.upper()}")
     except ValueError:
-        raise RecordRefused(f"`time` does not exist: {_shown(value)}") from None
+        raise TimeRefused(f"`time` does not exist: {_shown(value)}") from None
     minutes_of_day = (
         when.hour * 60 + when.minute - int((when.utcoffset() or timedelta()).total_seconds()) // 60
     )
     if leap and minutes_of_day % 1440 != 1439:
-        raise RecordRefused(f"`time` does not exist: {_shown(value)}")
+        raise TimeRefused(f"`time` does not exist: {_shown(value)}")
     return normal
 
 

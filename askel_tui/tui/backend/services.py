@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.services.discovery import DiscoveredCatalog
     from askel_tui.services.ingest import IngestResult
+    from askel_tui.services.record_files import FileOptions, FilePreview
     from askel_tui.store.state.documents import ConnectionDoc
     from askel_tui.sync.engine import command_bus
     from askel_tui.sync.instance import Instance
@@ -172,35 +173,49 @@ async def send_test_notice(instance: Instance, addresses: Sequence[str], actor: 
 
 @reads
 async def read_records_file(instance: Instance, file: Path) -> tuple[list[Record], list[RefusedLine]]:
-    """Reads the records of a JSONL or CSV file, and its lines that are no records; nothing is stored.
-
-    Raises `OSError`.
-    """
-    from askel_tui.core.records.files import read_csv, read_jsonl, read_lines
+    """Reads the records of a file, and its lines that are no records; nothing is stored. Raises `OSError`."""
     from askel_tui.core.records.record import RefusedLine
+    from askel_tui.services.record_files import open_record_file
 
     def read() -> tuple[list[Record], list[RefusedLine]]:
-        parse = read_csv if file.suffix.lower() == ".csv" else read_jsonl
-        now = to_rfc3339(instance.clock())
-        with file.open("rb") as stream:
-            found = [each for _, each in parse(read_lines(stream), now=now)]
+        with file.open("rb") as stream, open_record_file(stream, file.name) as opened:
+            found = [each for _, each in opened.read(to_rfc3339(instance.clock()))]
         records = [each for each in found if not isinstance(each, RefusedLine)]
         return records, [each for each in found if isinstance(each, RefusedLine)]
 
     return await asyncio.to_thread(read)
 
 
+@reads
+async def preview_file(instance: Instance, file: Path, options: FileOptions) -> FilePreview:
+    """Recognizes a file and reads its first records; nothing is stored. Raises `OSError` and `UnreadableFile`."""
+    from askel_tui.services.record_files import preview
+
+    def read() -> FilePreview:
+        with file.open("rb") as stream:
+            return preview(stream, file.name, to_rfc3339(instance.clock()), options)
+
+    return await asyncio.to_thread(read)
+
+
 @writes
 async def ingest_file(
-    instance: Instance, connection: str, file: Path, progress: Callable[[IngestResult], None] | None = None
+    instance: Instance,
+    connection: str,
+    file: Path,
+    options: FileOptions,
+    progress: Callable[[IngestResult], None] | None = None,
 ) -> IngestResult:
-    """Ingests the records of a file; `progress` is called from another thread. Raises `OSError`."""
-    from askel_tui.core.records.files import read_lines
-    from askel_tui.services.ingest import ingest
+    """Ingests the records of a file; `progress` is called from another thread.
 
-    kind: Literal["csv", "jsonl"] = "csv" if file.suffix.lower() == ".csv" else "jsonl"
-    with file.open("rb") as stream:
-        return await ingest(instance, connection, read_lines(stream), kind, progress=progress)
+    Raises `OSError` and `UnreadableFile`.
+    """
+    from askel_tui.services.ingest import store_records
+    from askel_tui.services.record_files import open_record_file
+
+    with file.open("rb") as stream, open_record_file(stream, file.name, options) as opened:
+        found = opened.read(to_rfc3339(instance.clock()))
+        return await store_records(instance, connection, found, progress=progress)
 
 
 @writes
