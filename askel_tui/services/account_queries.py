@@ -20,7 +20,7 @@ from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import NotInAccount
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.profiles import consent_of, find_profiles, members_of_segment
-from askel_tui.services.direct_requests import NotFound, find_segment
+from askel_tui.services.direct.requests import NotFound, find_segment
 from askel_tui.sync.instance import Instance
 
 CATALOG_MAX_AGE_S = 60.0

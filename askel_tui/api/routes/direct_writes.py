@@ -18,8 +18,8 @@ from askel_tui.api.shared.models import EventWrite, FlowFire, ListMember, Profil
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.expressions.expression import Expression, parse_expression
 from askel_tui.core.workflows.model import AddToList, Field, RemoveFromList, Step, TrackEvent, UpsertProfile
-from askel_tui.services import direct_writes
-from askel_tui.services.direct_requests import list_membership_warnings, prepare_flow_trigger
+from askel_tui.services.direct import writes
+from askel_tui.services.direct.requests import list_membership_warnings, prepare_flow_trigger
 from askel_tui.services.discovery import with_trigger_filters
 from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.state.tokens import TokenDoc
@@ -32,7 +32,7 @@ WRITE_TIMEOUT_S = 20.0
 same."""
 
 RouteFunction = Callable[..., Awaitable[Response]]
-PrepareFunction = Callable[[], Awaitable[tuple[direct_writes.PreparedWrite, list[str]]]]
+PrepareFunction = Callable[[], Awaitable[tuple[writes.PreparedWrite, list[str]]]]
 """A function that plans a write, and gives it with warnings."""
 
 router = APIRouter(tags=["Direct writes"])
@@ -138,7 +138,7 @@ async def fire_flow(asked: WriteRequestParam, flow: str, body: FlowFire) -> Resp
     if body.list is not None and body.metric is not None:
         raise ApiError(409, "conflict", "name a list or a metric, not both")
 
-    async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
+    async def prepare() -> tuple[writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
         client = await asked.context.instance.client(asked.connection)
         catalog = await questions.catalog(asked.connection, ("flows", "lists", "metrics", "segments"))
@@ -169,11 +169,11 @@ async def _write_step(
 ) -> Response:
     """Writes one step. `sections` are the catalog sections in which the step's names are resolved."""
 
-    async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
+    async def prepare() -> tuple[writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
         await asked.context.instance.client(asked.connection)
         catalog = await questions.catalog(asked.connection, sections) if sections else Catalog(0, "")
-        prepared = await direct_writes.prepare_write(
+        prepared = await writes.prepare_write(
             asked.context.instance,
             asked.connection,
             step,
@@ -196,9 +196,9 @@ async def _write_response(asked: WriteRequest, prepare: PrepareFunction) -> Resp
             prepared, warnings = await _prepare_or_refuse(prepare)
         instance, actor = asked.context.instance, token_actor(asked.token)
         if asked.wait:
-            written = await direct_writes.write_and_wait(instance, prepared, actor, timeout_s=WRITE_TIMEOUT_S)
+            written = await writes.write_and_wait(instance, prepared, actor, timeout_s=WRITE_TIMEOUT_S)
         else:
-            written = await direct_writes.queue_write(instance, prepared, actor)
+            written = await writes.queue_write(instance, prepared, actor)
         status = 200 if written.complete else 202
         content = _write_answer(written, warnings).model_dump_json()
         return Response(content, status, media_type="application/json"), written.complete
@@ -206,7 +206,7 @@ async def _write_response(asked: WriteRequest, prepare: PrepareFunction) -> Resp
     return await respond_once(asked.request, asked.token, await asked.request.body(), do)
 
 
-async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[direct_writes.PreparedWrite, list[str]]:
+async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[writes.PreparedWrite, list[str]]:
     """Plans a write.
 
     Raises `ApiError`: 404 for names that the account lacks, 409 for names that can't be used in this step.
@@ -225,7 +225,7 @@ _NAMING_FIELDS = ("flow", "list", "metric", "add_to_list", "remove_from_list")
 """Fields of a step that name something in the account."""
 
 
-def _write_answer(written: direct_writes.WriteResult, warnings: Sequence[str]) -> WriteAnswer:
+def _write_answer(written: writes.WriteResult, warnings: Sequence[str]) -> WriteAnswer:
     receipts = [
         Receipt(
             step=entry.step or "",

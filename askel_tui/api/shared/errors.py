@@ -24,8 +24,8 @@ from askel_tui.klaviyo.errors import (
     ScopeMissing,
     TooLarge,
 )
-from askel_tui.services.direct_requests import NotFound
-from askel_tui.services.direct_writes import IdempotencyKeyReused
+from askel_tui.services.direct.requests import NotFound
+from askel_tui.services.direct.writes import IdempotencyKeyReused
 from askel_tui.services.json_documents import to_json
 from askel_tui.services.replanning import UnsentOperations
 from askel_tui.services.workflows import InvalidWorkflow

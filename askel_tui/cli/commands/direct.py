@@ -20,7 +20,7 @@ from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_m
 from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from askel_tui.services.direct_writes import WriteResult
+    from askel_tui.services.direct.writes import WriteResult
 
 
 @click.group(cls=SuggestingGroup)
@@ -41,7 +41,7 @@ async def check(name: str, segment: str, profile: str, as_json: bool) -> None:
     Example:
       askel segment check maple-ember VIP ada@example.com
     """
-    from askel_tui.services.direct_requests import check_segment_membership, parse_identity
+    from askel_tui.services.direct.requests import check_segment_membership, parse_identity
 
     async with open_instance() as instance:
         found = await check_segment_membership(instance, name, segment, parse_identity(profile))
@@ -91,16 +91,16 @@ async def _fire(
     name: str, flow: str, profile: str, through_list: str | None, metric: str | None
 ) -> WriteResult:
     from askel_tui.core.problems import Problem
-    from askel_tui.services import direct_requests
+    from askel_tui.services.direct.requests import fire_flow, parse_identity
     from askel_tui.services.workflows import InvalidWorkflow
 
     async with open_instance() as instance:
         try:
-            return await direct_requests.fire_flow(
+            return await fire_flow(
                 instance,
                 name,
                 flow,
-                direct_requests.parse_identity(profile),
+                parse_identity(profile),
                 actor(),
                 through_list=through_list,
                 through_metric=metric,

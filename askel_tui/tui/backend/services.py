@@ -85,8 +85,8 @@ async def discover(
 
 @reads
 async def check_segment(instance: Instance, connection: str, segment: str, profile: str) -> dict[str, Any]:
-    """Checks whether a profile (as typed) is in a segment (`services.direct_requests.check_segment_membership`)."""
-    from askel_tui.services.direct_requests import check_segment_membership, parse_identity
+    """Checks whether a profile (as typed) is in a segment (`services.direct.requests.check_segment_membership`)."""
+    from askel_tui.services.direct.requests import check_segment_membership, parse_identity
 
     return await check_segment_membership(instance, connection, segment, parse_identity(profile))
 

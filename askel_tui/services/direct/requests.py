@@ -18,7 +18,7 @@ from askel_tui.core.workflows.model import TriggerFlow
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.profiles import members_of_list, members_of_segment
-from askel_tui.services.direct_writes import PreparedWrite, WriteResult, prepare_write, write_and_wait
+from askel_tui.services.direct.writes import PreparedWrite, WriteResult, prepare_write, write_and_wait
 from askel_tui.services.discovery import with_trigger_filters
 from askel_tui.sync.instance import Instance
 
@@ -120,7 +120,7 @@ async def prepare_flow_trigger(
     through_metric: str | None = None,
     key: str | None = None,
 ) -> PreparedWrite:
-    """Plans the write that fires a flow. Raises as `direct_writes.prepare_write` does."""
+    """Plans the write that fires a flow. Raises as `prepare_write` does."""
     step = TriggerFlow("fire", flow, through_list, through_metric)
     return await prepare_write(
         instance, connection, step, identity, actor, catalog, key=key, where="flow fire"
