@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,11 @@ from askel_tui.core.operations import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+
+MAIN_TYPE_SHARE = 0.8
+"""The share of a property's values that have its main type."""
 
 API_INTEGRATION = "api"
 """The integration of metrics that the API makes. An event for a metric of another integration makes a new metric."""
@@ -87,6 +93,30 @@ class PropertyEntry:
     seen: int = 0
     of: int = 0
     samples: tuple[str, ...] = ()
+
+    @property
+    def main_type(self) -> str | None:
+        """The type of nearly all of its values; None where they are of several, or all null."""
+        counted = {name: count for name, count in self.types.items() if name != "null"}
+        most = max(counted, key=lambda name: counted[name], default=None)
+        enough = most is not None and counted[most] >= MAIN_TYPE_SHARE * sum(counted.values())
+        return most if enough else None
+
+
+def value_type(value: object) -> str:
+    """Returns the type of a property's value, in a word for people."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "date" if _DATE.fullmatch(value) else "text"
+        case list():
+            return "list"
+    return "object"
 
 
 @dataclass(frozen=True)

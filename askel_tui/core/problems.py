@@ -20,11 +20,15 @@ LEFT_OUT_KIND = "phone_left_out"
 SHARED_PHONE_KIND = "shared_phone"
 """The kind of warning that a phone number is another person's."""
 
+PROPERTY_TYPE_KIND = "property_type"
+"""The kind of warning that a value has another type than its property."""
+
 WARNING_TEXTS: Mapping[str, str] = {
     LEFT_OUT_KIND: "bad phone numbers left out",
     "placeholder_phone": "phone numbers that are placeholders",
     "unknown_phone": "phone numbers in no range that is known",
     SHARED_PHONE_KIND: "phone numbers that another person's profile has",
+    PROPERTY_TYPE_KIND: "values of another type than their property's",
 }
 """The kinds of warnings about records, each with what is counted under it."""
 

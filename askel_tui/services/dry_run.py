@@ -22,6 +22,8 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
 from askel_tui.core.requests import packing
 from askel_tui.core.segments import segment_reads
+from askel_tui.core.targets.name_checks import find_type_differences
+from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.services.dry_run_result import (
     DryRun,
     MergePreview,
@@ -91,6 +93,13 @@ async def dry_run(
         limits=caps(applied.revision),
     )
     phones = await _read_phone_owners(instance, client, document.connection, plans)
+    stored = instance.catalog(document.connection)
+    properties = stored.properties if stored is not None else ()
+    by_name = {each.name: each for each in properties}
+    plans = [
+        replace(each, warnings=(*each.warnings, *find_type_differences(each.operations, by_name)))
+        for each in plans
+    ]
     totals = Totals()
     # What was sent is tried against the account as it is, and leaves nothing for the other records.
     as_sent = deepcopy(account) if sent else account
@@ -100,7 +109,12 @@ async def dry_run(
         else _preview_sent(planned, applied, as_sent, totals, sent[planned.record])
         for planned in plans
     )
-    return DryRun(workflow, document.version, document.connection, previews, totals.result(catalog.flows))
+    named = pin_targets(
+        applied.workflow, replace(catalog, properties=properties), revision=applied.revision
+    ).warnings
+    warnings = (*applied.workflow.warnings, *named)
+    total = totals.result(catalog.flows)
+    return DryRun(workflow, document.version, document.connection, previews, total, warnings)
 
 
 async def _read_catalog(client: Client) -> Catalog:

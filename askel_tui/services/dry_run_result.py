@@ -122,6 +122,8 @@ class DryRun:
     connection: str
     records: tuple[RecordPreview, ...]
     totals: DryRunTotals
+    warnings: tuple[Problem, ...] = ()
+    """What is to be said of the version itself, with the account as it is: names that are nearly existing ones."""
 
 
 def remarks(operation: OperationPreview) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.core.catalog import Catalog
@@ -153,9 +153,14 @@ async def _read_named_targets(
 
     named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
     wanted = {SECTION_OF_TARGET[kind] for kind, _ in named if kind in SECTION_OF_TARGET}
+    before = instance.catalog(connection.name)
+    known = before.properties if before is not None and before.properties else None
+    if known is None and any(kind == "property" for kind, _ in named):
+        wanted.add("properties")
     found = await discover(instance, connection.name, client, wanted)
     flows = {written for kind, written in named if kind == "flow"}
-    return await with_trigger_filters(client, found.catalog, flows)
+    catalog = await with_trigger_filters(client, found.catalog, flows)
+    return catalog if known is None else replace(catalog, properties=known)
 
 
 def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> None:

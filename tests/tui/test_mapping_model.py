@@ -186,11 +186,18 @@ STEPS = (
 )
 
 
+def with_literals(draw: st.DrawFn, step: StepDraft) -> StepDraft:
+    """Some of the names of the step are meant as text."""
+    named = {"metric", "list", "flow", "segment", "custom_source"}
+    literals = [name for name, text in step.fields.items() if name in named and text and draw(st.booleans())]
+    return replace(step, literals=frozenset(literals))
+
+
 @st.composite
 def drafts(draw: st.DrawFn) -> Draft:
     """Drafts that say a whole workflow, of all kinds of step."""
     ids = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
-    made = tuple(StepDraft(name, *draw(STEPS)) for name in ids)
+    made = tuple(with_literals(draw, StepDraft(name, *draw(STEPS))) for name in ids)
     triggers = tuple(draw(st.lists(LITERALS, min_size=1, max_size=3, unique=True)))
     profile = {"email": draw(EXPRESSIONS), "external_id": draw(EXPRESSIONS)}
     dispensable = draw(st.sampled_from([frozenset(), frozenset({"phone_number"})]))

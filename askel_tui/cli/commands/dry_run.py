@@ -121,6 +121,8 @@ def _show(run: DryRun) -> None:
                 put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {named}")
         elif value:
             put(f"  {TOTAL_LABELS.get(word, word):<13}{value:>6,}")
+    for warning in run.warnings:
+        put(f"  warning: {format_cell(str(warning))}")
     put_message(f"{pluralize(len(run.records), 'record')}; nothing was written")
 
 

@@ -20,6 +20,7 @@ from jmespath.exceptions import (
 )
 from jmespath.functions import Functions
 
+from askel_tui.core.catalog import value_type
 from askel_tui.core.expressions.functions import (
     CUSTOM_FUNCTIONS,
     EvaluationProblem,
@@ -49,6 +50,17 @@ _TYPE_WORDS = {
     "expref": "an expression",
     "null": "null",
 }
+_RESULT_TYPES = {
+    **dict.fromkeys(
+        ("title", "lower", "upper", "trim", "concat", "text", "e164", "join", "to_string"), "text"
+    ),
+    **dict.fromkeys(("number", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"), "number"),
+    **dict.fromkeys(("contains", "starts_with", "ends_with"), "boolean"),
+    **dict.fromkeys(("keys", "values", "sort", "sort_by", "map"), "list"),
+    "date": "date",
+}
+"""The types of what functions give, where it is always one."""
+
 _CHILDREN_OVER_RECORD = {
     "filter_projection": 1,
     "projection": 1,
@@ -114,6 +126,16 @@ class Expression:
         """
         paths = list(_paths(self._node))
         return bool(paths) and not any(_is_present(path, record) for path in paths)
+
+    @property
+    def result_type(self) -> str | None:
+        """The type of its values in a word, where every record gives that one or null; else None."""
+        kind, value = self._node["type"], self._node.get("value")
+        if kind == "literal":
+            return None if value is None else value_type(value)
+        if kind == "function_expression":
+            return _RESULT_TYPES.get(value)
+        return {"comparator": "boolean", "not_expression": "boolean", "multi_select_list": "list"}.get(kind)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and self.text == other.text

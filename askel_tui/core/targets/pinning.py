@@ -10,6 +10,7 @@ from askel_tui.contract.dialects import dialect
 from askel_tui.core.catalog import API_INTEGRATION, StepTargets
 from askel_tui.core.operations import Target
 from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.core.targets.name_checks import check_names
 from askel_tui.core.workflows.model import (
     Subscribe,
     TrackEvent,
@@ -64,6 +65,9 @@ def pin_targets(
         targets = at.resolve_targets()
         if targets is not None:
             pinned.targets[step.id] = targets
+    refused, warnings = check_names(workflow, catalog, file)
+    pinned.problems.extend(refused)
+    pinned.warnings.extend(warnings)
     return pinned
 
 

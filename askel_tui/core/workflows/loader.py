@@ -94,6 +94,7 @@ def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
         rules=reader.rules,
         shared_phone=cast("OnSharedPhone | None", shared_phone),
         dispensable=frozenset(dispensable),
+        literals=frozenset(reader.literals),
         warnings=tuple(reader.warnings),
     )
 

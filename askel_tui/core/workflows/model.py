@@ -182,6 +182,8 @@ class Workflow:
     """What the file says under `on_shared_phone`."""
     dispensable: frozenset[str] = frozenset()
     """The identifiers that are left out where their value is bad (`if_bad: leave_out`)."""
+    literals: frozenset[tuple[str, str]] = frozenset()
+    """The names that are meant as text (`{name: "…"}`), by step and field."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     @property

@@ -40,6 +40,8 @@ class NodeReader:
     lines: dict[str, int] = field(default_factory=dict)
     rules: int = FIRST_RULES
     warnings: list[Problem] = field(default_factory=list)
+    literals: set[tuple[str, str]] = field(default_factory=set)
+    """The names that are meant as text, by step and field."""
 
     def for_step(self, step: str | None, node: Node) -> NodeReader:
         """Makes a reader for one step of the same file."""
@@ -126,6 +128,17 @@ class NodeReader:
             self.add_problem(node, "is empty", field)
             return None
         return str(node.value)
+
+    def read_name(self, node: Node | None, field: str) -> str | None:
+        """Reads a name of something in the account: `NAME`, or `{name: NAME}`, which is text whatever it looks like."""
+        keys = [key.value for key, _ in node.value] if isinstance(node, MappingNode) else []
+        if "name" not in keys:
+            return self.read_word(node, field)
+        inner = self.read_fields(node, field, ("name",), {"name": "the name, as it is"})
+        name = self.read_word(inner.get("name"), field)
+        if name is not None:
+            self.literals.add((self.step or "", field))
+        return name
 
     def read_words(self, node: Node | None, field: str) -> tuple[str, ...]:
         """Reads one literal or a list of them, none twice."""

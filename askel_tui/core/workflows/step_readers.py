@@ -57,10 +57,10 @@ def read_step(kind: StepKind, step_id: str, node: Node, reader: NodeReader) -> S
         case "upsert_profile":
             return _upsert_profile(step_id, node, reader)
         case "add_to_list":
-            name = reader.read_word(node, kind)
+            name = reader.read_name(node, kind)
             return None if name is None else AddToList(step_id, name, lines=reader.lines)
         case "remove_from_list":
-            name = reader.read_word(node, kind)
+            name = reader.read_name(node, kind)
             return None if name is None else RemoveFromList(step_id, name, lines=reader.lines)
         case "track_event":
             return _track_event(step_id, node, reader)
@@ -172,7 +172,7 @@ def _track_event(step_id: str, node: Node, reader: NodeReader) -> TrackEvent | N
 
 
 def _metric(node: Node | None, reader: NodeReader) -> str | None:
-    name = reader.read_word(node, "metric")
+    name = reader.read_name(node, "metric")
     most = Caps().metric_name
     if node is not None and name is not None and len(name) > most:
         reader.add_problem(node, f"the name has {len(name)} characters, where Klaviyo takes {most}", "metric")
@@ -196,8 +196,8 @@ def _trigger_flow(step_id: str, node: Node, reader: NodeReader) -> TriggerFlow |
             reader.lines["flow"] = reader.lines["trigger_flow"]
         return None if flow is None else TriggerFlow(step_id, flow, lines=reader.lines)
     given = reader.read_fields(node, "trigger_flow", ("flow", "list", "metric"), {"flow": "its name or id"})
-    flow = reader.read_word(given.get("flow"), "flow")
-    listed = reader.read_word(given.get("list"), "list")
+    flow = reader.read_name(given.get("flow"), "flow")
+    listed = reader.read_name(given.get("list"), "list")
     metric = _metric(given.get("metric"), reader)
     if "list" in given and "metric" in given:
         reader.add_problem(
@@ -216,8 +216,8 @@ def _subscribe(step_id: str, node: Node, reader: NodeReader) -> Subscribe:
     return Subscribe(
         step_id,
         channels,
-        reader.read_word(given.get("list"), "list"),
-        reader.read_word(given.get("custom_source"), "custom_source"),
+        reader.read_name(given.get("list"), "list"),
+        reader.read_name(given.get("custom_source"), "custom_source"),
         reader.read_expression(given.get("consented_at"), "consented_at"),
         historical,
         _require(given, channels, reader),
@@ -232,7 +232,7 @@ def _unsubscribe(step_id: str, node: Node, reader: NodeReader) -> Unsubscribe:
     return Unsubscribe(
         step_id,
         channels,
-        reader.read_word(given.get("list"), "list"),
+        reader.read_name(given.get("list"), "list"),
         bool(reader.read_flag(given.get("everywhere"), "everywhere")),
         _require(given, channels, reader),
         lines=reader.lines,
@@ -278,7 +278,7 @@ def _require_segment(step_id: str, node: Node, reader: NodeReader) -> RequireSeg
         return None
     required = {"segment": "its name or id", "member": "true or false"}
     given = reader.read_fields(node, "require_segment", ("segment", "member"), required)
-    segment = reader.read_word(given.get("segment"), "segment")
+    segment = reader.read_name(given.get("segment"), "segment")
     member = reader.read_flag(given.get("member"), "member")
     return (
         None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.catalog import PropertyEntry
+from askel_tui.core.catalog import PropertyEntry, value_type
 from askel_tui.klaviyo.filters import sparse_fields
 from askel_tui.text.sanitizing import sanitize_sentence
 from askel_tui.text.shortening import shorten
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 5
 MAX_SAMPLE_CHARACTERS = 40
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 
 
 async def sample_properties(client: Client, sample: int = 500) -> list[PropertyEntry]:
@@ -45,7 +42,7 @@ def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[Property
         attributes = profile.get("attributes")
         properties = attributes.get("properties") if isinstance(attributes, dict) else None
         for name, value in (properties if isinstance(properties, dict) else {}).items():
-            types.setdefault(name, Counter())[property_type(value)] += 1
+            types.setdefault(name, Counter())[value_type(value)] += 1
             shown = samples.setdefault(name, {})
             if value is not None and len(shown) < MAX_SAMPLES:
                 shown[_shown(value)] = None
@@ -54,22 +51,6 @@ def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[Property
         for name, counted in types.items()
     ]
     return sorted(entries, key=lambda entry: (-entry.seen, entry.name))
-
-
-def property_type(value: object) -> str:
-    """Returns the type of a property's value, in a word for people."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "date" if _DATE.fullmatch(value) else "text"
-        case list():
-            return "list"
-    return "object"
 
 
 def _shown(value: object) -> str:

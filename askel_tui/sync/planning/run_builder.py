@@ -35,5 +35,5 @@ def build_runs(
 def problem_row(problem: Problem) -> dict[str, str]:
     """Converts a problem to the form in which the journal and the JSON of the command line hold it."""
     row = {"step": problem.step or "", "field": problem.field or "", "message": problem.message}
-    row["kind"] = problem.kind or ""
+    row |= {"kind": problem.kind or "", "suggestion": problem.suggestion or ""}
     return {name: value for name, value in row.items() if value or name == "message"}

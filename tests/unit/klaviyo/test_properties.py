@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.core.catalog import value_type
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.properties import (
     MAX_SAMPLE_CHARACTERS,
     MAX_SAMPLES,
-    property_type,
     sample_properties,
     summarize_properties,
 )
@@ -51,7 +51,7 @@ async def test_the_sample_is_of_the_profiles_updated_last(
 
 def test_types_are_named_as_people_name_them() -> None:
     values = [None, True, 3, 1.5, "text", "2026-11-23", "2026-11-23T09:14:05Z", ["a"], {"a": 1}]
-    assert [property_type(value) for value in values] == [
+    assert [value_type(value) for value in values] == [
         "null",
         "boolean",
         "number",

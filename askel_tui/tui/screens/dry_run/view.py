@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 StyledText = tuple[str, str]
 """Sanitized text and its style."""
 
+MAX_SHOWN_WARNINGS = 3
+"""The number of warnings about the version that are shown under the totals."""
+
 NO_WORKFLOW = (
     "This connection has no workflow yet.\n\n"
     "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
@@ -158,6 +161,7 @@ def totals_text(run: DryRun) -> list[StyledText]:
         parts.append((f" · {found.unknown:,} unknown", ""))
     for label, sentence in effects(found):
         parts += [(f"\n{label:<8}", "$foreground-muted"), (sentence, "")]
+    parts += [(f"\n! {sanitize(str(each))}", "$warning") for each in run.warnings[:MAX_SHOWN_WARNINGS]]
     return parts
 
 

@@ -71,6 +71,8 @@ class StepDraft:
     kind: str
     fields: Mapping[str, str] = field(default_factory=dict)
     clears: Mapping[str, ClearWhen] = field(default_factory=dict)
+    literals: frozenset[str] = frozenset()
+    """The fields whose names are meant as text, whatever they look like."""
 
     def with_field(self, name: str, text: str) -> StepDraft:
         """Returns the step with a field's text set; a new field comes last."""
@@ -144,7 +146,13 @@ class Draft:
     def as_dict(self) -> dict[str, Any]:
         """Converts the draft to plain JSON values."""
         steps = [
-            {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": dict(step.clears)}
+            {
+                "id": step.id,
+                "kind": step.kind,
+                "fields": dict(step.fields),
+                "clears": dict(step.clears),
+                "literals": sorted(step.literals),
+            }
             for step in self.steps
         ]
         return {
@@ -163,7 +171,13 @@ class Draft:
     def from_dict(cls, value: Mapping[str, Any]) -> Draft:
         """Reads a draft from the values of `as_dict`. Raises `KeyError`, `TypeError`."""
         steps = tuple(
-            StepDraft(each["id"], each["kind"], dict(each["fields"]), _read_clears(each["clears"]))
+            StepDraft(
+                each["id"],
+                each["kind"],
+                dict(each["fields"]),
+                _read_clears(each["clears"]),
+                frozenset(each.get("literals", ())),
+            )
             for each in value["steps"]
         )
         profile = dict(value["profile"])
@@ -240,7 +254,7 @@ def draft_from_workflow(workflow: Workflow) -> Draft:
         workflow.triggers,
         _text(workflow.when),
         {name: each.text for name, each in workflow.profile.items()},
-        tuple(_step(step) for step in workflow.steps),
+        tuple(replace(_step(step), literals=_literals(workflow.literals, step)) for step in workflow.steps),
         workflow.rules,
         workflow.shared_phone or "",
         workflow.dispensable,
@@ -254,6 +268,10 @@ def _without(clears: Mapping[str, ClearWhen], name: str) -> dict[str, ClearWhen]
 def _read_clears(kept: Mapping[str, ClearWhen] | list[str]) -> Mapping[str, ClearWhen]:
     """Reads when fields clear from a kept draft; version 0.2.0 kept a list of the fields that clear on both."""
     return dict.fromkeys(kept, "both") if isinstance(kept, list) else kept
+
+
+def _literals(literals: Collection[tuple[str, str]], step: Step) -> frozenset[str]:
+    return frozenset("list" if name == step.kind else name for owner, name in literals if owner == step.id)
 
 
 def _step(step: Step) -> StepDraft:

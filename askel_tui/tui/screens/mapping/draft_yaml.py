@@ -52,11 +52,13 @@ _Dumper.add_representer(str, _scalar)
 
 
 def _action(step: StepDraft) -> Any:
-    given = {name: text for name, text in step.fields.items() if text}
+    given: dict[str, Any] = {
+        name: {"name": text} if name in step.literals else text for name, text in step.fields.items() if text
+    }
     match cast("StepKind", step.kind):
         case "add_to_list" | "remove_from_list":
             return given.get("list", "")
-        case "trigger_flow" if set(given) == {"flow"}:
+        case "trigger_flow" if set(given) == {"flow"} and "flow" not in step.literals:
             return given["flow"]
         case "upsert_profile" | "track_event":
             return _nested(step, given)
@@ -69,7 +71,7 @@ def _action(step: StepDraft) -> Any:
     return plain
 
 
-def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
+def _nested(step: StepDraft, given: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in given.items():
         value: Any = {"value": text, "clear": step.clears[name]} if name in step.clears else text

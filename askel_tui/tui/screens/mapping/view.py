@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from askel_tui.core.catalog import Catalog
+from askel_tui.core.catalog import Catalog, value_type
 from askel_tui.core.expressions.expression import EvaluationProblem, ExpressionError, parse_expression
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import Problem
@@ -214,9 +214,7 @@ def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:
 
 def json_kind(value: Any) -> str:
     """Names the kind of a JSON value, as in the catalog's properties."""
-    from askel_tui.klaviyo.reads.properties import property_type
-
-    return property_type(value)
+    return value_type(value)
 
 
 # Targets.
