@@ -75,7 +75,7 @@ def test_any_one_slip_is_found(name: str, at: int, letter: str, slip: str) -> No
     "name", ["data.metric", " data.x", "record.data.x", "title(data.x)", "concat ('a', 'b')"]
 )
 @pytest.mark.parametrize("fields", [True, False])
-def test_an_expression_is_told_from_a_name(name: str, fields: bool) -> None:
+def test_an_expression_is_no_name(name: str, fields: bool) -> None:
     assert describe_expression(name, fields=fields)
 
 
