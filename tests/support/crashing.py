@@ -1,8 +1,9 @@
 """`askel` that dies by kill -9 at a named point: `python -m tests.support.crashing POINT CALL NOTE askel-words…`
 
-A point is `before` or `after` one of `open` (a request is written down), `answer` (its answer is settled), `plan` or
-`accept`, or `after send` (Klaviyo has answered, nothing was done with the answer yet). CALL is the Klaviyo call whose
-first write is meant (`-` for plan and accept). What the request said is left in the file NOTE.
+A point is `before` or `after` one of `open` (a request is written down), `answer` (its answer is settled), `plan`,
+`accept`, or `begin`, `apply` and `end` of re-planning, or `after send` (Klaviyo has answered, nothing was done with the
+answer yet). CALL is the Klaviyo call whose first write is meant (`-` for the others). What the request said is left in
+the file NOTE.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ class Crash:
 
     def install(self) -> None:
         """Takes its places."""
-        self._wrap("plan", SqliteJournal.commit_runs)
-        self._wrap("accept", SqliteJournal.accept_records)
+        self._wrap("plan", "commit_runs")
+        self._wrap("accept", "accept_records")
+        self._wrap("begin", "begin_replan")
+        self._wrap("apply", "apply_replans")
+        self._wrap("end", "end_replan")
         self._wrap_open(SqliteJournal.open_request)
         self._wrap_answer(SqliteJournal.answer_request)
         self._wrap_call(Client.call)
@@ -45,14 +49,16 @@ class Crash:
             self._note.write_bytes(body)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _wrap(self, name: str, method: Callable[..., Awaitable[Any]]) -> None:
+    def _wrap(self, name: str, attribute: str) -> None:
+        method: Callable[..., Awaitable[Any]] = getattr(SqliteJournal, attribute)
+
         async def wrapped(journal: SqliteJournal, *given: Any, **more: Any) -> Any:
             self._at(f"before {name}", "-")
             result = await method(journal, *given, **more)
             self._at(f"after {name}", "-")
             return result
 
-        setattr(SqliteJournal, method.__name__, wrapped)
+        setattr(SqliteJournal, attribute, wrapped)
 
     def _wrap_open(self, method: Callable[..., Awaitable[int]]) -> None:
         async def wrapped(journal: SqliteJournal, intent: RequestIntent, now: int) -> int:

@@ -259,13 +259,16 @@ class ProfileQueue:
             self._make_ready_if_first(self._entries[self._ranks_by_line[line][0] & _SEQ_MASK])
 
     def remove_later_of_record(self, stored: StoredOperation) -> None:
-        """Removes the later operations of an operation's record; the journal has settled them with it."""
+        """Removes the later operations of an operation's record; the journal has settled them with it.
+
+        Those of another version came into the queue meanwhile, by re-planning, and stay.
+        """
         later = {
             seq
             for line in self._current_lines(stored)
             for rank in self._ranks_by_line.get(line, ())
             if (other := self._entries[seq := rank & _SEQ_MASK].stored).record_seq == stored.record_seq
-            and other.workflow == stored.workflow
+            and (other.workflow, other.version) == (stored.workflow, stored.version)
             and other.index > stored.index
         }
         for seq in later:
