@@ -17,6 +17,12 @@ _MIN_PREFIX_CHARACTERS = 3
 LEFT_OUT_KIND = "phone_left_out"
 """The kind of warning that a bad phone number was left out (`if_bad: leave_out`)."""
 
+CHANNEL_LEFT_OUT_KIND = "channel_left_out"
+"""The kind of warning that consent left channels out whose identifiers are missing."""
+
+CHANNEL_MISSING_KIND = "channel_missing"
+"""The kind of warning that a record fails where the newest rules leave a channel out."""
+
 SHARED_PHONE_KIND = "shared_phone"
 """The kind of warning that a phone number is another person's."""
 
@@ -27,6 +33,8 @@ WARNING_TEXTS: Mapping[str, str] = {
     LEFT_OUT_KIND: "bad phone numbers left out",
     "placeholder_phone": "phone numbers that are placeholders",
     "unknown_phone": "phone numbers in no range that is known",
+    CHANNEL_LEFT_OUT_KIND: "consents without the channels whose identifiers are missing",
+    CHANNEL_MISSING_KIND: "consents that fail for one channel, where `askel: 2` leaves it out",
     SHARED_PHONE_KIND: "phone numbers that another person's profile has",
     PROPERTY_TYPE_KIND: "values of another type than their property's",
 }

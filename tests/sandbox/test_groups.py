@@ -186,3 +186,18 @@ async def test_properties_are_renamed_and_removed(api: Api) -> None:
     assert sum("Tier" in each for each in properties) == 9
     assert not any("LoyaltyTier" in each for each in properties)
     assert (await api.control("DELETE", "properties/Tier"))["profiles"] == 9
+
+
+async def test_segments_show_a_write_after_a_while(api: Api) -> None:
+    await api.control("PATCH", "settings", {"segment_time": 3600.0})
+
+    async def members() -> int:
+        return len((await api.call("get_profile_ids_for_segment", "MeEmbr")).ids)
+
+    before = await members()
+    await api.upsert("noor@mapleandember.example", properties={"LoyaltyTier": "Ember"})
+    await api.upsert("new@mapleandember.example", properties={"LoyaltyTier": "Ember"})
+    await api.upsert("wren@mapleandember.example", properties={"LoyaltyTier": "Gold"})
+    assert await members() == before
+    await api.control("POST", "settle")
+    assert await members() == before + 1

@@ -7,7 +7,7 @@ when its turn comes, by a dry run in `rehearsal`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.core.expressions import values
@@ -66,7 +66,7 @@ def _plan(record: Record, applied: AppliedWorkflow, remarks: list[Remark]) -> Pl
     for step in workflow.steps:
         made.plan_step(step)
     if problems:
-        return _failed(record, applied, problems, identity)
+        return replace(_failed(record, applied, problems, identity), warnings=tuple(warnings))
     return Plan(
         record.id,
         workflow.name,

@@ -13,8 +13,9 @@ from askel_tui.core.catalog import StepTargets
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.expression import EvaluationProblem, Expression
 from askel_tui.core.operations import Identity, Operation, event_unique_id, operation_id
+from askel_tui.core.planning.disposition import left_out_note
 from askel_tui.core.planning.evaluation import Evaluation
-from askel_tui.core.problems import Problem
+from askel_tui.core.problems import CHANNEL_LEFT_OUT_KIND, CHANNEL_MISSING_KIND, Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import (
     FIRST_RULES,
@@ -279,6 +280,9 @@ class StepPlanner:
         lacking = [name for name in step.channels if CHANNEL_IDENTIFIER[name] not in present]
         given = [name for name in step.channels if name not in lacking]
         lenient = (step.require or _REQUIRE_BY_RULES[self._applied.workflow.rules]) == "any"
+        if lacking and given and step.require is None:
+            kind = CHANNEL_LEFT_OUT_KIND if lenient else CHANNEL_MISSING_KIND
+            self._evaluated.warn(kind, left_out_note(lacking), step.id, "channels")
         if lacking and not (lenient and given):
             for channel in lacking:
                 needed = CHANNEL_IDENTIFIER[channel]

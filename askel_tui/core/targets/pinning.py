@@ -11,6 +11,7 @@ from askel_tui.core.catalog import API_INTEGRATION, StepTargets
 from askel_tui.core.operations import Target
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.targets.name_checks import check_names
+from askel_tui.core.targets.own_writes import warn_of_own_writes
 from askel_tui.core.workflows.model import (
     Subscribe,
     TrackEvent,
@@ -68,6 +69,7 @@ def pin_targets(
     refused, warnings = check_names(workflow, catalog, file)
     pinned.problems.extend(refused)
     pinned.warnings.extend(warnings)
+    pinned.warnings.extend(warn_of_own_writes(workflow, pinned.targets, catalog, file))
     return pinned
 
 

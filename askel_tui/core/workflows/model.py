@@ -141,12 +141,16 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class RequireSegment:
-    """A gate: the steps below are carried out only where the profile's membership of the segment is `member`."""
+    """A gate: the steps below are carried out only where the profile's membership of the segment is `member`.
+
+    `within` is the time, in seconds, for which it waits for that: Klaviyo computes segments a while after a write.
+    """
 
     kind: ClassVar[StepKind] = "require_segment"
     id: str
     segment: str
     member: bool
+    within: int | None = None
     lines: FieldLines = field(default_factory=dict, compare=False)
 
 

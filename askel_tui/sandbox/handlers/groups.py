@@ -230,7 +230,7 @@ def _remove_members(ctx: Context) -> Reply:
     for row in ctx.body["data"]:
         profile = ctx.account.profile(row["id"])
         if profile is not None:
-            membership.remove_member(ctx.account, group, profile)
+            membership.remove_member(ctx.account, group, profile, ctx.now)
     return Reply(ctx.status)
 
 

@@ -84,6 +84,7 @@ class Exchange:
         if key is None or key.revoked or key.account not in world.accounts:
             raise errors.unauthorized(given="Authorization" in self.request.headers)
         account = world.accounts[key.account]
+        account.segment_time = world.settings.segment_time
         run_due(account, now)
         opt_out = self.request.headers.get("X-Klaviyo-Revision-Fall-Forward-Opt-Out") == "1"
         named = self.request.headers.get("revision")

@@ -61,6 +61,10 @@ class Account:
         self.views = SortedViews()
         self._profile_id_by: dict[str, dict[str, str]] = {kind: {} for kind in model.IDENTIFIERS}
         self._metric_by_name: dict[tuple[str, str], str] = {}
+        self.segment_time = 0.0
+        """The time until segments show a write, in seconds, as the switches say."""
+        self.shown_segments: dict[str, set[str]] = {}
+        """The segments that profiles are shown in, from before their last writes, by profile id."""
         self.confirmations: list[dict[str, Any]] = []
         """The double opt-ins that wait for the click."""
         self.scheduled: list[tuple[float, int, str, dict[str, Any]]] = []
@@ -173,7 +177,19 @@ class Account:
         """Checks whether the profile is a member, by the explicit membership or by the definition."""
         if segment.members is not None:
             return profile.id in segment.members
+        shown = self.shown_segments.get(profile.id)
+        if shown is not None:
+            return segment.id in shown
         return segment.is_active and profile_matches(segment.definition, profile, self.lists)
+
+    def delay_segments(self, profile: Profile, now: float) -> None:
+        """Keeps showing the profile in the segments that it is in, for a while after the write that follows."""
+        if self.segment_time <= 0 or profile.id in self.shown_segments:
+            return
+        new = profile.created == now
+        shown = set() if new else {one.id for one in self.segments.values() if self.in_segment(one, profile)}
+        self.shown_segments[profile.id] = shown
+        self.schedule(now + self.segment_time, "segments", profile=profile.id)
 
     def segment_members(self, segment: Segment) -> Iterable[tuple[Profile, float]]:
         """Lists the members with the time they joined; by definition, the time the profile was made."""

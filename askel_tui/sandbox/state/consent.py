@@ -120,7 +120,7 @@ def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, n
     listed = account.lists.get(group) if group else None
     account.mark_changed("profiles")
     if listed and profile.id in listed.members:
-        membership.remove_member(account, listed, profile)
+        membership.remove_member(account, listed, profile, now)
         entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": format_microseconds(now)}
         profile.list_suppressions.append(entry)
         return

@@ -22,6 +22,7 @@ def add_member(
     """
     if profile.id in group.members:
         return False
+    account.delay_segments(profile, now)
     group.members[profile.id] = now
     profile.lists[group.id] = now
     account.mark_changed(f"list:{group.id}")
@@ -31,8 +32,10 @@ def add_member(
     return True
 
 
-def remove_member(account: Account, group: ProfileList, profile: Profile) -> bool:
+def remove_member(account: Account, group: ProfileList, profile: Profile, now: float | None = None) -> bool:
     """Takes a profile off a list. Returns True if it was on the list."""
+    if now is not None:
+        account.delay_segments(profile, now)
     if group.members.pop(profile.id, None) is None:
         return False
     profile.lists.pop(group.id, None)

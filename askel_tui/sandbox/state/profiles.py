@@ -97,6 +97,7 @@ def write_attributes(
 ) -> None:
     """Sets attributes (null clears) and merges properties per top-level key, then applies the patches."""
     before = membership.segments_with_live_flow(account, profile)
+    account.delay_segments(profile, now)
     if identifiers:
         for kind in IDENTIFIERS:
             if kind in attributes:

@@ -1,4 +1,4 @@
-"""Scheduled effects: import jobs and consent that show later than the response."""
+"""Scheduled effects: import jobs, consent and segments that show later than the response."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ def run_due(account: Account, now: float) -> None:
         due, _, effect, what = heapq.heappop(account.scheduled)
         if effect == "consent":
             consent.run_consent_job(account, due, **what)
+        elif effect == "segments":
+            account.shown_segments.pop(what["profile"], None)
+            account.mark_changed("profiles")
         else:
             import_jobs.run_import_stage(account, due, **what)
 

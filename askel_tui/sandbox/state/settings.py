@@ -46,6 +46,8 @@ class Settings:
     """The rows that fail in a bulk import job: identifier → the error's detail."""
     consent_time: float = 0.0
     """The time until a subscribe or unsubscribe job shows."""
+    segment_time: float = 0.0
+    """The time until segments show what was written to a profile."""
     sms_regions: list[str] = field(default_factory=list)
     """The calling codes for which SMS consent is allowed, as "+44"; empty: all."""
     log: bool = True
