@@ -34,12 +34,12 @@ def warn_of_own_writes(
         reads = segment_reads(definitions.get(pinned.target.id or ""))
         if reads is None:
             continue
-        for place, step in enumerate(workflow.steps):
+        for position, step in enumerate(workflow.steps):
             read = reads.find_read(_written(step, targets))
-            if read is None or (place < number and gate.within is not None):
+            if read is None or (position < number and gate.within is not None):
                 continue
             what = f"{pinned.target.name} reads {_label(read, step, targets)}, which step {step.id} writes"
-            if place < number:
+            if position < number:
                 why = (
                     "Klaviyo computes segments a while after a write, so the gate may get the answer from before it; "
                     "`within: 5m` waits for a new one"
