@@ -75,7 +75,7 @@ class _StoryMaker:
             self.burst = 120 if count > 20 else 25
             limits["max_single_backlog_s"] = chance.choice([15.0, 0.3, 0.05])
             limits["records_per_transaction"] = chance.choice([1000, 7, 2])
-        known = [self.person(number) for number in range(self.people) if chance.random() < 0.3]
+        known = [self.person(number) for number in range(self.people) if chance.random() < self.known_share()]
         kinds = {
             "take": 12.0,
             "fault": 4.0 * ("faults" in self.kinds),
@@ -94,6 +94,13 @@ class _StoryMaker:
         chosen = chance.choices(names, [kinds[name] for name in names], k=count)
         kinds_in_order = tuple(kind for kind in KINDS if kind in self.kinds)
         return Story(self.seed, limits, known, [self.action(name) for name in chosen], kinds_in_order)
+
+    def known_share(self) -> float:
+        """Returns the share of people whom the account has before, with all of their identifiers.
+
+        What is held back links nobody meanwhile, so that one person would become two, and rightly so.
+        """
+        return 1.0 if "spellings" in self.kinds and self.kinds & {"holds", "pauses", "versions"} else 0.3
 
     def person(self, number: int) -> dict[str, str]:
         return {
@@ -148,6 +155,8 @@ class _StoryMaker:
         """Names a person by some identifiers only, and an e-mail in another case."""
         chance = self.chance
         names = [name for name in who if chance.random() < 0.6] or [chance.choice(list(who))]
+        if event == "leave":
+            names = names[:1]  # which profile is meant by two that belong to two is nobody's to say
         if event in ("news", "quit") and "email" not in names:
             names.append("email")
         found = {name: who[name] for name in who if name in names}

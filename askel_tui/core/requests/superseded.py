@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 
@@ -52,6 +53,16 @@ def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
         for key in Identity.from_attributes(attributes).keys():
             by_key[key] = by_key.get(key, frozenset()) | names
     return WrittenFields(frozenset(lists), by_key)
+
+
+def removed_fields(kind: str, list_id: str, identity: Identity) -> FieldNames:
+    """Returns the fields that a removal from a list means, or an unsubscribe of all channels that the identity has."""
+    if kind == "remove_from_list":
+        return frozenset([f"list {list_id}"])
+    held = identity.identifiers()
+    return frozenset(
+        f"consent {name} {list_id}" for name, needed in CHANNEL_IDENTIFIER.items() if needed in held
+    )
 
 
 def without_superseded(operation: Operation, superseded: FieldNames) -> Operation | None:

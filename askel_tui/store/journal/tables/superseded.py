@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
+from askel_tui.core.requests.superseded import (
+    WrittenFields,
+    read_written_fields,
+    removed_fields,
+    without_superseded,
+)
 from askel_tui.store.journal.states import CUT, HELD
 from askel_tui.store.journal.tables import operations, profile_ids
 from askel_tui.store.journal.tables.queue_row import QueueRow
@@ -24,6 +29,14 @@ KINDS: Mapping[str, str] = {
     Call.BULK_UNSUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
 }
 """The kinds of steps whose writes can supersede those of a call, for SQL."""
+
+_NOTHING_TO_REMOVE = (
+    "a.status = 'skipped' AND a.kind IN ('remove_from_list', 'unsubscribe') AND a.target IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM audit g INDEXED BY audit_record WHERE g.record = a.record "
+    "AND g.connection = a.connection AND g.workflow = a.workflow AND g.kind = 'require_segment' "
+    "AND g.status = 'skipped')"
+)
+"""The condition for an entry of a removal that had nothing to remove; what a gate stops is not meant."""
 
 
 def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> None:
@@ -77,6 +90,24 @@ def _later_writes(
             (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
             last = (request, read_written_fields(path, body))
         yield identity, record_seq, last[1]
+    yield from _later_removals(db, connection, kinds, since, wanted)
+
+
+def _later_removals(
+    db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[str, object]
+) -> Iterator[tuple[Identity, int, WrittenFields]]:
+    """Finds the removals that found nothing to remove: what was held back then must not put it there afterwards."""
+    rows = db.execute(
+        "SELECT a.profile, r.seq, a.kind, a.target FROM audit a "
+        "JOIN records r ON r.connection = a.connection AND r.id = a.record "
+        f"WHERE a.seq > ? AND a.connection = ? AND a.kind IN ({kinds}) AND {_NOTHING_TO_REMOVE}",
+        (since, connection),
+    )
+    for profile, record_seq, kind, target in rows:
+        identity = Identity(**json.loads(profile))
+        if any(key in wanted for key in identity.keys()):
+            names = removed_fields(kind, str(json.loads(target)["id"]), identity)
+            yield identity, record_seq, WrittenFields(names, {})
 
 
 def replace_operation(work: UnitOfWork, row: QueueRow, before: Operation, after: Operation | None) -> None:
@@ -121,8 +152,8 @@ def superseded_candidates(
 
 def _any_since(db: Transaction, kinds: str, since: int) -> bool:
     (some,) = db.execute(
-        f"SELECT EXISTS (SELECT 1 FROM audit WHERE seq > ? AND kind IN ({kinds}) "
-        "AND status IN ('written', 'unconfirmed'))",
+        f"SELECT EXISTS (SELECT 1 FROM audit a WHERE seq > ? AND kind IN ({kinds}) "
+        f"AND (status IN ('written', 'unconfirmed') OR {_NOTHING_TO_REMOVE}))",
         (since,),
     ).fetchone()
     return bool(some)
