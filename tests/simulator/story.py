@@ -12,7 +12,7 @@ from tests.simulator.workflows import EVENTS, VERSIONS
 KINDS: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "spellings", "holds", "versions")
 """What a run may have beside records."""
 
-DRAWN: Final = ("faults", "bulk", "crashes", "clock", "holds", "spellings")
+DRAWN: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "holds", "spellings")
 """The kinds that a seed draws from: those in which no fault is known."""
 
 FAULTED: Final = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bad_days import assert_in_order, brisk, held, order, settled
+from tests.support.bad_days import assert_in_order, brisk, engine, held, order, settled, until
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
@@ -192,3 +192,42 @@ async def test_what_another_person_with_the_same_phone_wrote_supersedes_nothing(
     await bench.drain()
     [upsert] = bench.requests(UPSERT, after=before)
     assert upsert["body"]["data"]["attributes"]["properties"] == {"Tier": "silver"}
+
+
+@pytest.mark.parametrize(
+    ("joins", "leaves", "name"),
+    [(JOINED, LEFT, "Promotions"), (OPT_IN, OPT_OUT, "Newsletter")],
+    ids=["list", "consent"],
+)
+async def test_who_has_left_meanwhile_does_not_join_by_what_was_held(
+    either: Workbench, joins: str, leaves: str, name: str
+) -> None:
+    """The later record found nothing to remove, but it said that the person wants to leave."""
+    for source in (joins, leaves):
+        await either.apply(source)
+    await order(either, "hold", workflow="joined", step="join")
+    await either.take([_happened(1, "joined"), _happened(2, "left")])
+    await either.drain()
+    await order(either, "release", workflow="joined", step="join")
+    await either.drain()
+    done = await settled(either)
+    assert done["leave skipped"] == 1
+    assert EMAIL not in either.on_list(name)
+    assert done["join skipped"] >= 1
+
+
+async def test_what_was_paused_does_not_write_over_what_later_records_wrote(either: Workbench) -> None:
+    for source in (CHANGED, CHANGED.replace("changed", "other")):
+        await either.apply(source)
+    async with engine(either):
+        await order(either, "pause", workflow="changed")
+        await either.take([_happened(1, name="Ada", tier="silver"), _happened(2, "other", tier="gold")])
+        await until(either, lambda: _ended(either, 2))
+        await order(either, "resume", workflow="changed")
+        await until(either, lambda: _ended(either, 4))
+    profile = either.profile(EMAIL)
+    assert (profile["first_name"], profile["properties"]["Tier"]) == ("Ada", "gold")
+
+
+async def _ended(bench: Workbench, count: int) -> bool:
+    return sum((await settled(bench)).values()) >= count

@@ -13,7 +13,7 @@ any are being sent or are left after these."""
 MAX_REMEMBERED_LINES = 10_000
 """The number of lines whose last sent records are remembered, or twice as many."""
 
-MAX_SENT_RECORDS = 8
+MAX_SENT_RECORDS = 32
 """The number of records that are remembered of a line."""
 
 
@@ -57,6 +57,15 @@ class LateLines:
         self._unsettled.discard(line)
         if sent:
             self.sent.add(into, *sent)
+
+    def add_waiting(self, line: int, record_seq: int, *, newer_in_flight: bool) -> None:
+        """Notes that an operation of a record waits: resumed, released or planned late, it may be older than what was
+        sent, or is being sent."""
+        if max(self.sent.of(line), default=0) > record_seq:
+            self._unsettled.add(line)
+        elif not newer_in_flight:
+            return
+        self._mixed.add(line)
 
     def add_sent(self, line: int, record_seq: int) -> None:
         """Notes that an operation of a record was sent."""

@@ -106,7 +106,10 @@ class ProfileQueue:
         self._count_of[stored.workflow] += 1
         for line in entry.lines:
             ranks = self._ranks_by_line.setdefault(line, [])
-            if ranks and ranks[-1] > entry.rank:
+            newer_waits = bool(ranks and ranks[-1] > entry.rank)
+            newer_in_flight = newer_waits and line in self._in_flight_by_line
+            self._late.add_waiting(line, stored.record_seq, newer_in_flight=newer_in_flight)
+            if newer_waits:
                 insort(ranks, entry.rank)
                 self._make_unready(self._entries[ranks[1] & _SEQ_MASK])
             else:

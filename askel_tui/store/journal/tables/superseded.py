@@ -137,14 +137,16 @@ def superseded_candidates(
 ) -> list[QueueRow]:
     """Finds the operations that a hold keeps, of the steps whose kind of write was made at all since an audit entry."""
     steps = db.execute(
-        f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND version = ? AND hold = ? AND state = {HELD} "
-        "AND gate = 0 GROUP BY step",
+        "SELECT step, min(seq), max(seq) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
+        f"AND state = {HELD} AND gate = 0 GROUP BY step",
         (workflow, version, step),
     ).fetchall()
     found: list[QueueRow] = []
-    for name, seq in steps:
-        kinds = KINDS.get(operations.read_operation(db, seq).call)
-        if kinds is not None and _any_since(db, kinds, since):
+    for name, *ends in steps:
+        # The first may only identify the profile for the one behind it.
+        calls = {operations.read_operation(db, seq).call for seq in ends}
+        kinds = ", ".join(KINDS[call] for call in sorted(calls & KINDS.keys()))
+        if kinds and _any_since(db, kinds, since):
             condition = f"workflow = ? AND version = ? AND hold = ? AND step = ? AND state = {HELD}"
             found += operations.select_rows(db, condition, (workflow, version, step, name))
     return found
