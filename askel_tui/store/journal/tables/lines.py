@@ -26,6 +26,9 @@ MAX_RECENT_ROWS = 30_000
 """The number of rows that `recent_lines` takes before they go into `lines` together. Numbers are in no order, so that
 each row would change a page of its own of a large table; many rows at once share pages."""
 
+MIN_COUNTED_ROWS = 100
+"""The number of new rows after which the recent ones are counted; fewer are counted one time in as many."""
+
 _KNOWN_AT_ONCE = 10_000
 """The number of profiles of an older journal that are linked at once."""
 
@@ -125,6 +128,8 @@ def _save(db: Transaction, links: Links) -> None:
         return
     rows = [(number, each.toward, _encode(each.partners)) for number, each in sorted(links.changed.items())]
     statements.insert_rows(db, "recent_lines", "number, toward, partners", rows, _REPLACING)
+    if len(rows) < MIN_COUNTED_ROWS and rows[0][0] % MIN_COUNTED_ROWS:
+        return  # Counting takes longer than a few rows: after some of them is enough.
     (recent,) = db.execute("SELECT count(*) FROM recent_lines").fetchone()
     if recent >= MAX_RECENT_ROWS:
         db.execute(f"INSERT INTO lines SELECT * FROM recent_lines WHERE true ORDER BY number {_REPLACING}")
