@@ -65,6 +65,20 @@ async def test_a_reason_is_tried_again_whole(console: Console) -> None:
         assert "4 failures will be tried again" in toasts(app)
 
 
+async def test_what_was_discarded_is_found_and_taken_up_again(console: Console) -> None:
+    """The filter discarded:yes shows it; r retries it, and it is discarded no more."""
+    async with console(first="failed", prepare=some) as (app, pilot, bench):
+        before = await failing(bench)
+        await press(pilot, "x", *"4", "enter", "y")
+        assert len(await failing(bench)) == len(before) - 4
+        await press(pilot, "/", *"discarded:yes", "enter")
+        assert "4 records discarded" in text_of(app)
+        assert "Discard" not in text_of(app).splitlines()[-1]
+        await press(pilot, "r", "y")
+        assert "4 failures will be tried again" in toasts(app)
+        assert await bench.instance.journal.failures(None, 10, discarded=True) == []
+
+
 async def test_one_and_some_are_tried_again(console: Console) -> None:
     """Enter goes to the failures; r takes the one there, or those marked with the space bar."""
     async with console(first="failed", prepare=some) as (app, pilot, bench):

@@ -149,9 +149,11 @@ async def holds(instance: Instance) -> list[Hold]:
 
 
 @reads
-async def failures(instance: Instance, workflow_name: str | None, limit: int) -> list[Failure]:
-    """Reads failures, oldest first, of one workflow or of all (None)."""
-    return await instance.journal.failures(workflow_name, limit)
+async def failures(
+    instance: Instance, workflow_name: str | None, limit: int, *, discarded: bool = False
+) -> list[Failure]:
+    """Reads failures, oldest first, of one workflow or of all (None); with `discarded` those that were discarded."""
+    return await instance.journal.failures(workflow_name, limit, discarded=discarded)
 
 
 @reads

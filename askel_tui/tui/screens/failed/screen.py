@@ -46,9 +46,11 @@ class FailedScreen(AskelScreen):
         "What failed, grouped by reason. On a reason, r tries all of its failures again and x gives them up; on a "
         "failure it is that one, or those marked with the space bar. R and X act on everything that is shown, so "
         "filter first with /. Mend the cause before: f goes to the row of the workflow that failed, with the record as "
-        "its sample; a key is mended on Connections (2). e writes what is shown into a CSV or JSON file."
+        "its sample; a key is mended on Connections (2). e writes what is shown into a CSV or JSON file. The filter "
+        "discarded:yes shows what was discarded; r takes it up again."
     )
     HAS_FILTER = True
+    FILTER_FIELDS = ("discarded",)
     BINDINGS: ClassVar[list[Any]] = [
         Binding("r", "retry", "Retry", id="failed.retry", tooltip="The reason, the failure, or those marked"),
         Binding("R", "retry_all", "Retry all", id="failed.retry_all", tooltip="Everything that is shown"),
@@ -62,7 +64,9 @@ class FailedScreen(AskelScreen):
     def __init__(self) -> None:
         super().__init__()
         self._failures: list[Failure] = []
-        """The oldest failures of all workflows."""
+        """The oldest failures of all workflows, or the oldest discarded ones."""
+        self._are_discarded = False
+        """True if what was discarded is shown."""
         self._shown: list[Failure] = []
         """The failures that match the filter."""
         self._groups: list[view.FailureGroup] = []
@@ -97,12 +101,19 @@ class FailedScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the oldest failures."""
-        found = await self.backend.call(queries.failures, None, MAX_FAILURES_READ + 1)
+        self._are_discarded = self._wants_discarded(self.current_filter)
+        found = await self.backend.call(
+            queries.failures, None, MAX_FAILURES_READ + 1, discarded=self._are_discarded
+        )
         self._has_more = len(found) > MAX_FAILURES_READ
         self._failures = found[:MAX_FAILURES_READ]
         self._now_ms = await self.backend.call(queries.now)
         self._marked &= {each.id for each in found}
         self._show()
+
+    @staticmethod
+    def _wants_discarded(wanted: Filter) -> bool:
+        return wanted.fields.get("discarded") == "yes"
 
     def _show(self) -> None:
         self.query_one("#all-well").display = not self._failures
@@ -120,7 +131,8 @@ class FailedScreen(AskelScreen):
         more = "+, the oldest" if self._has_more else ""
         word = "record" if len(self._shown) == 1 else "records"
         table.border_title = (
-            f"{pluralize(len(self._groups), 'reason')}, {len(self._shown):,}{more} {word} failed"
+            f"{pluralize(len(self._groups), 'reason')}, {len(self._shown):,}{more} {word} "
+            f"{'discarded' if self._are_discarded else 'failed'}"
         )
         self.query_one(FilterBar).show_count(f"{len(self._shown):,} of {len(self._failures):,}{more}")
         if self.focused is None and self._failures:
@@ -166,8 +178,11 @@ class FailedScreen(AskelScreen):
         self._describe()
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows the failures that match the filter."""
-        self._show()
+        """Shows the failures that match the filter; what was discarded is read first."""
+        if self._wants_discarded(wanted) == self._are_discarded:
+            self._show()
+        else:
+            self.start_work(self.load, group="discarded", exclusive=True)
 
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
         """Shows the details of the row under the cursor."""
@@ -236,7 +251,8 @@ class FailedScreen(AskelScreen):
         count = pluralize(len(chosen), "failure")
         detail = (
             f"{view.reasons_text(chosen)}\n\n"
-            "What failed in planning is planned anew; what Klaviyo refused is sent again."
+            "What failed in planning, or was planned by an older version, is planned anew; what Klaviyo refused "
+            "is sent again."
         )
         if len(chosen) > 1 and not await self.confirm(f"Try {count} again?", detail):
             return
@@ -250,6 +266,12 @@ class FailedScreen(AskelScreen):
         self.toasts.show(f"{pluralize(result['retried'], 'failure')} will be tried again: {sent}.")
         await self.load()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hides discarding where all is discarded."""
+        if self._are_discarded and action in ("discard", "discard_all"):
+            return False
+        return super().check_action(action, parameters)
+
     def action_discard(self) -> None:
         """Discards the marked or selected failures."""
         self._start_on(self._confirm_discard, self._failures_to_act_on())
@@ -260,7 +282,8 @@ class FailedScreen(AskelScreen):
 
     async def _confirm_discard(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
-        detail = f"{view.reasons_text(chosen)}\n\nThey will never be written; the audit keeps them."
+        kept = "They are not written; the filter discarded:yes finds them until they are pruned."
+        detail = f"{view.reasons_text(chosen)}\n\n{kept}"
         if not await self.confirm(f"Give up {count}?", detail, typed=str(len(chosen))):
             return
         result = await self.with_progress(
