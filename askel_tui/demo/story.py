@@ -15,6 +15,7 @@ from askel_tui.demo.records import VIP_EMAIL, first_points
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.properties import sample_properties
 from askel_tui.services import connections, workflows
+from askel_tui.services.actors import local_actor
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.ingest import ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -108,7 +109,7 @@ class Story:
         records = list(first_points(len(self._records) + 1, count))
         self._records += records
         lines = [json.dumps(record).encode() for record in records]
-        result = await ingest(self._instance, CONNECTION, lines, "jsonl")
+        result = await ingest(self._instance, CONNECTION, lines, "jsonl", actor=local_actor("demo"))
         if result.accepted != count:
             raise StoryBroken(f"{result.accepted} of {count} records were accepted")
         self._say(f"  {message}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -44,12 +44,17 @@ MAX_REMEMBERED_LINES = 100
 
 
 async def ingest(
-    instance: Instance, connection: str, lines: Iterable[bytes], file_format: Literal["jsonl", "csv"]
+    instance: Instance,
+    connection: str,
+    lines: Iterable[bytes],
+    file_format: Literal["jsonl", "csv"],
+    *,
+    actor: str | None = None,
 ) -> IngestResult:
     """Stores the records of lines of UTF-8. Raises as `store_records` does."""
     now = to_rfc3339(instance.clock())
     found = read_csv(lines, now=now) if file_format == "csv" else read_jsonl(lines, now=now)
-    return await store_records(instance, connection, number_equal(found))
+    return await store_records(instance, connection, number_equal(found), actor=actor)
 
 
 async def store_records(
@@ -57,9 +62,13 @@ async def store_records(
     connection: str,
     found: Iterable[NumberedRecord],
     *,
+    actor: str | None = None,
     progress: Callable[[IngestResult], None] | None = None,
 ) -> IngestResult:
-    """Stores the records that were found in a file. Raises `UnknownConnection` and journal errors."""
+    """Stores the records that were found in a file; `actor` hands them in.
+
+    Raises `UnknownConnection` and journal errors.
+    """
     instance.state.connection(connection)
     result = IngestResult()
     batch: list[Record] = []
@@ -73,7 +82,7 @@ async def store_records(
                 continue
             for note in read.notes:
                 _append_capped(result.notes, (line, note))
-            batch.append(read)
+            batch.append(replace(read, by=actor))
             if len(batch) >= RECORDS_PER_TRANSACTION:
                 await _store_batch(instance, connection, batch, result)
                 batch = []

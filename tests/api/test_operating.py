@@ -116,6 +116,24 @@ async def _written(api: RunningApi, count: int) -> None:
         await api.bench.instance.journal.wait_for_change(1)
 
 
+async def test_the_audit_names_the_token_and_what_a_record_claims_beside_it(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    headers = api.token("shop", "send")
+    for record in (points(1), {**points(2), "actor": "token:admin"}):
+        assert (await api.http.post(RECORDS, json=record, headers=headers)).status_code == 202
+    await _written(api, 2)
+    for who in ("token:shop", "shop"):
+        found = (await api.http.get(f"{HERE}/audit", params={"actor": who, "kind": "track_event"})).json()[
+            "entries"
+        ]
+        assert {(each["record"], each["actor"], each["claimed"]) for each in found} == {
+            ("t-1", "token:shop", None),
+            ("t-2", "token:shop", "token:admin"),
+        }
+    claimed = (await api.http.get(f"{HERE}/audit", params={"actor": "token:admin"})).json()["entries"]
+    assert {each["record"] for each in claimed} == {"t-2"}
+
+
 async def test_the_audit_is_paged_and_filtered(api: RunningApi) -> None:
     await api.bench.apply(WORKFLOW)
     await api.http.post(RECORDS, json=[points(n) for n in range(3)])

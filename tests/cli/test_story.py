@@ -44,6 +44,7 @@ AUDIT_FIELDS = [
     "chain",
     "payload",
     "position",
+    "claimed",
 ]
 
 

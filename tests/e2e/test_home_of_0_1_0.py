@@ -146,7 +146,7 @@ def test_exports_and_workflow_files_are_read(home: Found, tmp_path: Path) -> Non
     again = tmp_path / "again.jsonl"
     home("audit", "export", "--output", str(again), "--record", "t-3")
     before = [json.loads(line) for line in (MADE / "exports" / "audit.jsonl").read_text().splitlines()]
-    new = {"chain": "0.1.0", "payload": None}
+    new = {"chain": "0.1.0", "payload": None, "claimed": None}
     assert [{**json.loads(line), "position": None} for line in again.read_text().splitlines()] == [
         {**each, **new, "position": None} for each in before
     ]

@@ -100,6 +100,7 @@ async def test_merging_makes_them_one_and_writes_it(either: Workbench) -> None:
     message: Any = decision.response
     assert (message["detail"]["destination"], message["detail"]["source"]) == (first, second)
     assert (decision.workflow, decision.step, decision.actor) == ("welcome", "tier", "askel")
+    assert decision in await either.audit(record="t-1")
     await assert_in_order(either)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from askel_tui.api.routes.records import RECORD_SCHEMA, RecordsAnswer, records_response
 from askel_tui.api.shared import body_reader
-from askel_tui.api.shared.context import authorize, context_of
+from askel_tui.api.shared.context import authorize, context_of, token_actor
 from askel_tui.api.shared.errors import ApiError, error_responses
 from askel_tui.api.shared.ingest import IncomingRecord, ingest, keep_unreadable, refuse_under_pressure
 from askel_tui.core.records.record import MAX_ID_CHARACTERS, RecordRefused
@@ -126,7 +126,7 @@ _EXAMPLE = {
 )
 async def receive_cloudevents(request: Request, name: str) -> Response:
     """Structured, batched, or binary (attributes in `ce-` headers). Answers as records do."""
-    authorize(request, "send", name)
+    token = authorize(request, "send", name)
     context = context_of(request)
     refuse_under_pressure(context)
     async with body_reader.read_body(request) as body:
@@ -138,7 +138,9 @@ async def receive_cloudevents(request: Request, name: str) -> Response:
                 most = body_reader.MAX_RECORDS_PER_BODY
                 raise ApiError(413, "too_many", f"{len(events):,} events; {most:,} are the most")
         incoming = [_incoming_record(event) for event in events]
-        return records_response(await ingest(context, name, incoming, "cloudevents", originals=events))
+        return records_response(
+            await ingest(context, name, incoming, "cloudevents", token_actor(token), originals=events)
+        )
 
 
 def _read_events(request: Request, body: bytes, media: str) -> list[Any]:

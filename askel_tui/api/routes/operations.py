@@ -92,6 +92,7 @@ class AuditQuery(BaseModel):
     profile: Annotated[str | None, Query(description="E-mail, phone or external id.")] = None
     status: str | None = None
     kind: str | None = None
+    actor: Annotated[str | None, Query(description="Who it was, or who a record claims.")] = None
     since: Time | None = None
     until: Time | None = None
     text: str | None = None
@@ -103,7 +104,7 @@ class AuditQuery(BaseModel):
     def to_filter(self, connection: str) -> AuditFilter:
         """Returns the filter for the journal."""
         words = self.model_dump(
-            include={"workflow", "step", "record", "profile", "status", "kind", "text", "differing"}
+            include={"workflow", "step", "record", "profile", "status", "kind", "text", "actor", "differing"}
         )
         return AuditFilter(connection=connection, since=_ms(self.since), until=_ms(self.until), **words)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from askel_tui.api.shared import body_reader
-from askel_tui.api.shared.context import authorize, context_of
+from askel_tui.api.shared.context import authorize, context_of, token_actor
 from askel_tui.api.shared.errors import ApiError, error_responses
 from askel_tui.api.shared.idempotency import KEY_PARAMETER, idempotency_key, respond_once
 from askel_tui.api.shared.ingest import IngestResult, ingest, keep_unreadable, refuse_under_pressure
@@ -141,6 +141,8 @@ async def receive_records(request: Request, name: str) -> Response:
         async def respond() -> tuple[Response, bool]:
             async with keep_unreadable(context, name, "records", body):
                 values = body_reader.split_records(body, body_reader.content_type(request))
-            return records_response(await ingest(context, name, values, "records", key=key)), True
+            return records_response(
+                await ingest(context, name, values, "records", token_actor(token), key=key)
+            ), True
 
         return await respond_once(request, token, body, respond)

@@ -310,7 +310,7 @@ async def _accept_messages(
         if isinstance(record, dict):
             record["actor"] = token_actor(token)
     originals = [_without_key(messages[index]) for index in indexes]
-    result = await ingest(context, connection, records, "segment", originals=originals)
+    result = await ingest(context, connection, records, "segment", token_actor(token), originals=originals)
     rows = [{**row, "index": indexes[row["index"]]} for row in result.rows]
     refused = [{"index": row["index"], "reason": row["reason"]} for row in rows if row["fate"] == "refused"]
     rows += [{"index": index, "fate": "ignored"} for index in set(range(len(messages))) - set(indexes)]

@@ -48,11 +48,14 @@ async def ingest(
     connection: str,
     incoming: Sequence[IncomingRecord],
     source: str,
+    actor: str,
     *,
     key: str | None = None,
     originals: Sequence[Any] | None = None,
 ) -> IngestResult:
     """Stores the valid records, durable on return, and keeps the refused ones aside under `source`.
+
+    `actor` hands them in.
 
     `key` is the request's Idempotency-Key with its token's name; `originals` are the records as they came, where
     `incoming` is made of them. Raises `JournalError`; a record that was stored before is the same record when it is
@@ -63,7 +66,7 @@ async def ingest(
         if start:
             await asyncio.sleep(0)
         await _ingest_batch(
-            context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, key, result
+            context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, actor, key, result
         )
     given = incoming if originals is None else originals
     refused = [
@@ -104,6 +107,7 @@ async def _ingest_batch(
     connection: str,
     incoming: Sequence[IncomingRecord],
     start: int,
+    actor: str,
     key: str | None,
     result: IngestResult,
 ) -> None:
@@ -114,7 +118,7 @@ async def _ingest_batch(
     for index, value in enumerate(incoming, start):
         row: dict[str, Any] = {"index": index}
         try:
-            record = _read_record(value, now, at, index, key)
+            record = _read_record(value, now, at, index, actor, key)
         except RecordRefused as refused:
             row |= {"fate": "refused", "reason": refused.reason}
             result.refused += 1
@@ -151,10 +155,10 @@ def _count_records(
         received.popitem(last=False)
 
 
-def _read_record(value: IncomingRecord, now: str, at: int, index: int, key: str | None) -> Record:
+def _read_record(value: IncomingRecord, now: str, at: int, index: int, actor: str, key: str | None) -> Record:
     if isinstance(value, RecordRefused):
         raise value
-    record = read_record(value, now=now)
+    record = read_record(value, now=now, by=actor)
     # A digest means that no id was given. Without a time as well, two equal bodies are two records, unless an
     # Idempotency-Key says that they are one request.
     if not record.has_id:

@@ -48,6 +48,9 @@ def _filter_options(command: F) -> F:
             "--until", type=TimeParam(end=True), help="Only until then: a date (its end) or RFC 3339."
         ),
         click.option("--since", type=TimeParam(), help="Only since then: a date or RFC 3339."),
+        click.option(
+            "--actor", metavar="WHO", help="Only what they did: token:shop, cli:ada; shop and ada do as well."
+        ),
         click.option("--kind", metavar="KIND", help="Only this kind: upsert_profile, activate, hold, …"),
         click.option(
             "--status", metavar="STATUS", help="Only with this outcome: written, failed, skipped, …"
@@ -208,7 +211,7 @@ def _put_text(entry: AuditEntry) -> None:
     record = f"record {entry.record}" if entry.record else ""
     response = entry.response or {}
     detail = response.get("detail") or ""
-    by = "" if entry.operation else f"by {entry.actor}"
+    by = f"by {entry.actor}" + (f" for {entry.claimed}" if entry.claimed else "")
     head = f"{format_timestamp(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
     if not isinstance(detail, str):
         detail = encode_json(detail)

@@ -105,6 +105,7 @@ def _preview(file: str, options: FileOptions, *, as_json: bool) -> None:
 
 
 async def _ingest(file: str, connection: str, options: FileOptions) -> IngestResult:
+    from askel_tui.services.actors import local_actor
     from askel_tui.services.ingest import store_records
     from askel_tui.services.record_files import open_record_file
 
@@ -117,7 +118,9 @@ async def _ingest(file: str, connection: str, options: FileOptions) -> IngestRes
             progress = Progress(0 if opened.compressed else _size(stream))
             found = confirm_guesses(opened, opened.read(rfc3339(datetime.now(UTC)), progress.read))
             try:
-                return await store_records(instance, connection, found, progress=progress.show)
+                return await store_records(
+                    instance, connection, found, actor=local_actor("cli"), progress=progress.show
+                )
             finally:
                 progress.end()
 

@@ -59,6 +59,8 @@ class Record:
     notes: tuple[str, ...] = field(default=(), compare=False)
     has_id: bool = field(default=True, compare=False)
     has_time: bool = field(default=True, compare=False)
+    by: str | None = field(default=None, compare=False)
+    """Who handed it in, as this program knows: a token, a webhook or a user. `actor` is what the record says itself."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as expressions see it; `actor` only where there is one."""
@@ -85,14 +87,17 @@ class RefusedLine:
     text: bytes
 
 
-def read_record(value: bytes | Mapping[str, Any], *, now: str, line: int = 0) -> Record:
+def read_record(
+    value: bytes | Mapping[str, Any], *, now: str, line: int = 0, by: str | None = None
+) -> Record:
     """Reads a record from a body: bytes of JSON, or an object.
 
-    `now` (RFC 3339) is the time of a record without one. `line` is only for the message. Raises `RecordRefused`.
+    `now` (RFC 3339) is the time of a record without one. `line` is only for the message. `by` hands it in. Raises
+    `RecordRefused`.
     """
     try:
         body = _parsed(value) if isinstance(value, bytes | bytearray | memoryview) else _checked(value)
-        return _record(*body, now=now)
+        return _record(*body, now=now, by=by)
     except RecordRefused as refused:
         if line:
             refused.args = (f"line {line}: {refused.reason}",)
@@ -140,7 +145,7 @@ def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     return _parsed(encoded)
 
 
-def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
+def _record(body: Mapping[str, Any], notes: list[str], *, now: str, by: str | None) -> Record:
     event = body.get("event")
     if event is None or event == "":
         raise RecordRefused("no `event`")
@@ -163,7 +168,7 @@ def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
             f"not fields of a record, left out: {shown} (what belongs to the record goes into `data`)"
         )
     given = (body.get("id") is not None, body.get("time") is not None)
-    return Record(_id(body), event, time, data, actor, tuple(notes), *given)
+    return Record(_id(body), event, time, data, actor, tuple(notes), *given, by)
 
 
 def _id(body: Mapping[str, Any]) -> str:

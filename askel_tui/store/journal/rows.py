@@ -274,6 +274,8 @@ class AuditEntry:
     """The commitment to profile and response; None in entries of version 0.1.0, which hold them as they are."""
     position: int
     """The number of the entry in the order in which all entries are shown."""
+    claimed: str | None = None
+    """Who the record says was behind it, where that is not `actor`, who handed it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +320,8 @@ class AuditFilter:
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    actor: str | None = None
+    """Who it was (`token:shop`, or `shop` alone), or who a record claims."""
     differing: bool = False
     """True if only entries are wanted of which Klaviyo's answer differs from what was sent."""
 

@@ -210,12 +210,14 @@ async def ingest_file(
 
     Raises `OSError` and `UnreadableFile`.
     """
+    from askel_tui.services.actors import local_actor
     from askel_tui.services.ingest import store_records
     from askel_tui.services.record_files import open_record_file
 
     with file.open("rb") as stream, open_record_file(stream, file.name, options) as opened:
         found = opened.read(to_rfc3339(instance.clock()))
-        return await store_records(instance, connection, found, progress=progress)
+        actor = local_actor("console")
+        return await store_records(instance, connection, found, actor=actor, progress=progress)
 
 
 @writes

@@ -12,18 +12,21 @@ from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
 from askel_tui.store.journal.states import FAILED
 from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, record_commitment
+from askel_tui.store.journal.tables.audit.encoding import join_actor
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 _SELECT = "SELECT seq, connection, received, body FROM records"
 _OF_EVENT = "FROM records INDEXED BY records_event WHERE connection = ? AND event = ?"
 
 EncodedRecord = tuple[str, str, str | None, bytes]
-"""A record's id, event, actor and canonical bytes."""
+"""A record's id, event, who is behind it (see `join_actor`) and canonical bytes."""
 
 
 def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
     """Encodes records for `accept_records`, before the transaction, so that it stays short."""
-    return [(record.id, record.event, record.actor, record.encode()) for record in records]
+    return [
+        (record.id, record.event, join_actor(record.by, record.actor), record.encode()) for record in records
+    ]
 
 
 def accept_records(
@@ -40,7 +43,10 @@ def accept_records(
             (connection, record_id, event, now, actor, body, salt),
         )
         if stored.rowcount == 1:
-            db.accepted[inserted_id(stored)] = connection, record_commitment(salt, connection, now, body)
+            db.accepted[inserted_id(stored)] = (
+                connection,
+                record_commitment(salt, connection, now, actor, body),
+            )
             results.append("new")
         else:
             results.append(_compare(db, connection, record_id, body))

@@ -66,6 +66,7 @@ def entry_content(entry: AuditEntry, history: Sequence[TailRow]) -> Content:
     for name, value in (
         ("at", format_timestamp(entry.at, milliseconds=True)),
         ("by", entry.actor),
+        ("claims", entry.claimed),
         ("connection", entry.connection),
         ("workflow", entry.workflow),
         ("step", entry.step),

@@ -11,7 +11,8 @@ from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailQuery
 from askel_tui.tui.text.filtering import Filter
 
 TAIL_FILTER_FIELDS = (
-    "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "differing", "since", "until",
+    "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "actor", "differing",
+    "since", "until",
 )  # fmt: skip
 """The fields that the filter line may name; `result` and `status` are the same."""
 

@@ -32,7 +32,7 @@ from askel_tui.store.journal.tables.audit.commitments import (
     payload_bytes,
     request_fields,
 )
-from askel_tui.store.journal.tables.audit.encoding import pack_operation_id
+from askel_tui.store.journal.tables.audit.encoding import pack_operation_id, split_actor
 from askel_tui.store.journal.tables.counters import CounterChanges
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.transaction import Transaction
@@ -213,7 +213,7 @@ class AuditChain:
         ms: int | None,
         named: Mapping[str, Any] | None = None,
     ) -> _Frame:
-        actor = actor or SYSTEM_ACTOR
+        by, claimed = split_actor(actor or SYSTEM_ACTOR)
         answer = canonical_json(response).decode() if response else None
         request, revision, key = None, None, None
         if carried_by is not None:
@@ -227,13 +227,13 @@ class AuditChain:
             return frame
         chain = self._ends.of_writes(connection)
         text = entry_frame(
-            chain.name, self._now, actor, kind, status, connection, workflow, step, named,
-            None if carried_by is None else carried_by.hashed_fields(), attempts, ms, revision, key,
+            chain.name, self._now, by, kind, status, connection, workflow, step, named,
+            None if carried_by is None else carried_by.hashed_fields(), attempts, ms, revision, key, claimed,
         )  # fmt: skip
         shared = {
-            "chain": chain.id, "at": self._now, "actor": actor, "connection": connection, "workflow": workflow,
-            "step": step, "kind": kind, "status": status, "request": request, "attempts": attempts, "ms": ms,
-            "revision": revision, "key": key, "response": answer,
+            "chain": chain.id, "at": self._now, "actor": by, "claimed": claimed, "connection": connection,
+            "workflow": workflow, "step": step, "kind": kind, "status": status, "request": request,
+            "attempts": attempts, "ms": ms, "revision": revision, "key": key, "response": answer,
             "target": None if named is None else canonical_json(named).decode(),
         }  # fmt: skip
         frame = self._frames[alike] = _Frame(chain, text, answer, shared, target or named, [])

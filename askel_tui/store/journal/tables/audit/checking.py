@@ -165,13 +165,13 @@ class AuditChecker:
         try:
             fields = entry_fields(row)
             if row[22] is None:
-                return row[23:27] == (None,) * 4 and bool(chain_hash(end.hash, fields) == row[17])
+                return row[23:28] == (None,) * 5 and bool(chain_hash(end.hash, fields) == row[17])
             payload, operation = entry_payload(row), fields["operation"]
             if payload is None or not self._is_as_written(row, fields):
                 return False
             frame = entry_frame(
                 chain, row[1], row[2], row[8], row[11], row[3], row[4], row[5], fields["target"],
-                fields["request"], row[13], row[14], row[15], row[16],
+                fields["request"], row[13], row[14], row[15], row[16], row[27],
             )  # fmt: skip
             return bool(entry_hash(frame, row[23], end.hash, payload, operation, row[6]) == row[17])
         except (ValueError, AttributeError, TypeError, KeyError):
@@ -258,8 +258,8 @@ class AuditChecker:
                 continue
             try:
                 written = json.loads(body)
-                same = (ident, event, actor) == (written["id"], written["event"], written.get("actor"))
-                part = record_commitment(salt, connection, received, body)
+                same = (ident, event) == (written["id"], written["event"])
+                part = record_commitment(salt, connection, received, actor, body)
             except (ValueError, TypeError, KeyError, AttributeError):
                 return str(ident)
             if not same or len(salt) != SALT_BYTES or parts[at[seq] : at[seq] + DIGEST_BYTES] != part:

@@ -60,11 +60,12 @@ def entry_frame(
     ms: int | None = None,
     revision: str | None = None,
     key: str | None = None,
+    claimed: str | None = None,
 ) -> tuple[str, str, str]:
     """Returns the text of an entry around its own values, which `entry_hash` adds; its names stand in their order."""
     head = (
         f'{{"actor":{json_text(actor)},"at":{at},"attempts":{attempts},"chain":{json_text(chain)},'
-        f'"connection":{json_text(connection)},"key":{json_text(key)},"kind":{json_text(kind)},'
+        f'"claimed":{json_text(claimed)},"connection":{json_text(connection)},"key":{json_text(key)},"kind":{json_text(kind)},'
         f'"ms":{"null" if ms is None else ms},"operation":'
     )
     middle = f',"request":{"null" if request is None else ascii_json(request)},"revision":{json_text(revision)},"seq":'
@@ -92,9 +93,10 @@ def entry_hash(
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
-def record_commitment(salt: bytes, connection: str, received: int, body: bytes) -> bytes:
-    """Commits to an accepted record: its connection, the time of its receipt and its body."""
-    return commitment(salt, b"%s\n%d\n%s" % (connection.encode(), received, body))
+def record_commitment(salt: bytes, connection: str, received: int, actor: str | None, body: bytes) -> bytes:
+    """Commits to an accepted record: its connection, the time of its receipt, who handed it in, and its body."""
+    head = f"[{json_text(connection)},{received},{json_text(actor)}]".encode()
+    return commitment(salt, head + body)
 
 
 def body_digest(

@@ -73,6 +73,22 @@ def _refuse_constant(name: str) -> None:
 _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
 
 
+def join_actor(by: str | None, claimed: str | None) -> str | None:
+    """Joins who handed a record in and who the record names as its actor, in one text that rows carry along.
+
+    Where nobody is known to have handed it in, the record is all there is to go by.
+    """
+    if by is None:
+        return claimed
+    return by if claimed in (None, by) else f"{by}\n{claimed}"
+
+
+def split_actor(actor: str) -> tuple[str, str | None]:
+    """Splits the text of `join_actor`: who it was, and what the record claims."""
+    by, joined, claimed = actor.partition("\n")
+    return by, claimed if joined else None
+
+
 def pack_operation_id(operation: str) -> bytes | str:
     """Packs an operation id for storage: 16 bytes for 32 hex digits, anything else as it is."""
     try:

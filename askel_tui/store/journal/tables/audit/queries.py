@@ -18,7 +18,7 @@ from askel_tui.store.journal.transaction import Transaction
 COLUMNS = (
     "a.seq, a.at, a.actor, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, "
     "a.status, a.response, a.attempts, a.ms, a.revision, a.key, a.hash, a.request, r.method, r.path, r.digest, "
-    "a.chain, a.number, a.before, a.salt, a.erased"
+    "a.chain, a.number, a.before, a.salt, a.erased, a.claimed"
 )
 _NAMED = (
     f"{COLUMNS}, (SELECT c.name FROM audit_chains c WHERE c.id = coalesce(a.chain, {FIRST_CHAIN_ID})), "
@@ -65,6 +65,11 @@ def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, An
         if value is not None:
             conditions.append(f"a.{name} = :{name}")
             parameters[name] = value
+    if wanted.actor is not None:
+        conditions.append(
+            "(a.actor = :actor OR a.claimed = :actor OR substr(a.actor, -length(:actor) - 1) = ':' || :actor)"
+        )
+        parameters["actor"] = wanted.actor
     if wanted.since is not None:
         conditions += ["a.at >= :since", "a.seq >= (SELECT min(seq) FROM audit WHERE at >= :since)"]
         parameters["since"] = wanted.since
@@ -77,7 +82,18 @@ def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, An
     if wanted.differing:
         conditions.append(DIFFERS)
     if wanted.text is not None:
-        searched = ("actor", "workflow", "step", "record", "kind", "status", "profile", "target", "response")
+        searched = (
+            "actor",
+            "claimed",
+            "workflow",
+            "step",
+            "record",
+            "kind",
+            "status",
+            "profile",
+            "target",
+            "response",
+        )
         joined = " || ' ' || ".join(f"coalesce(a.{name}, '')" for name in searched)
         conditions.append(f"instr(lower({joined}), :text)")
         parameters["text"] = _lower(wanted.text)
@@ -136,6 +152,7 @@ def _entries(db: Transaction, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntr
             payload=None if payload is None else payload.hex(),
             prev=prev.hex(),
             hash=row[17].hex(),
+            claimed=row[27],
         )
 
 

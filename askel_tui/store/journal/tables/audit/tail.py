@@ -17,7 +17,7 @@ from askel_tui.store.journal.states import DECISION_KIND
 from askel_tui.store.journal.tables.audit.queries import filter_conditions, read_entries
 from askel_tui.store.journal.transaction import Transaction
 
-SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor")
+SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor", "claimed")
 """Columns of any text, searched for words."""
 
 INDEXED_COLUMNS = ("connection", "workflow", "step")
