@@ -59,6 +59,8 @@ def put_check(document: ConnectionDoc, check: KeyCheck) -> None:
         features = [(feature, ", ".join(scopes)) for feature, scopes in check.missing_features]
         put_table(("can't do", "missing scopes"), features)
         lacking = f"{pluralize(len(features), 'feature')} can't work with this key"
+    elif unverified := sum(state == "not verified" for state in check.scopes.values()):
+        lacking = f"nothing is missing as far as can be seen; {pluralize(unverified, 'scope')} could not be verified"
     else:
         lacking = "its key can do all that Askel does"
     put_message(f"{document.name} is connected; {lacking}")

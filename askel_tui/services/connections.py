@@ -15,6 +15,7 @@ from askel_tui.core.operations import OnConflict
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.scopes import needed_scopes
+from askel_tui.services.notices import check_addresses
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.secrets.key_store import check_key as fit_key
 from askel_tui.store.state.documents import ConnectionDoc, check_connection_name
@@ -52,8 +53,8 @@ async def connect(
 ) -> tuple[ConnectionDoc, KeyCheck]:
     """Makes a connection from a key, once Klaviyo accepts the key; nothing is stored before that.
 
-    Raises `ConnectionRefused`, `KeyUnsuited`, `InvalidName`, `NoSafeKeyring`, and `KlaviyoError` where the key is
-    refused or Klaviyo can't be reached.
+    Raises `ConnectionRefused`, `InvalidNoticeAddress`, `KeyUnsuited`, `InvalidName`, `NoSafeKeyring`, and
+    `KlaviyoError` where the key is refused or Klaviyo can't be reached.
     """
     check_connection_name(name)
     key = fit_key(key)
@@ -63,6 +64,7 @@ async def connect(
             f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
             f"`askel disconnect {name}` takes it away"
         )
+    await check_addresses(notify)
     secrets = instance.secrets()
     check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}")
     _require_base_scopes(check)
@@ -144,9 +146,10 @@ async def _store_check(
 async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:
     """Sets fields of a connection (`on_conflict`, `pause_after`, `notify`, `customer`); audited.
 
-    A running daemon applies them at once. Raises `UnknownConnection`.
+    A running daemon applies them at once. Raises `UnknownConnection`, `InvalidNoticeAddress`.
     """
     before = instance.state.connection(name)
+    await check_addresses(fields.get("notify") or ())
     changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
     detail = {
         field: {

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.problems import did_you_mean
+from askel_tui.services.notices import InvalidNoticeAddress, check_addresses
 from askel_tui.store.journal.rows import Decision
 from askel_tui.sync.connected import PAUSE_AFTER_MS
 from askel_tui.sync.instance import COMPETE_SETTING, Instance
+from askel_tui.sync.notifications.addresses import NOTIFY_SETTING as NOTIFY
 from askel_tui.sync.notifications.channels import redacted_address
 from askel_tui.sync.notifications.notifier import DEFAULT_REMIND_HOURS, REMIND_SETTING
-from askel_tui.sync.notifications.notifier import NOTIFY_SETTING as NOTIFY
 from askel_tui.sync.upkeep import retention
 from askel_tui.sync.upkeep.waiting_alerts import DEFAULT_WAITING_S, WAITING_SETTING
 
@@ -196,6 +197,11 @@ async def change(instance: Instance, name: str, words: Sequence[str] | None, act
     """
     one = find_setting(name)
     value = None if words is None else one.parse(words)
+    if name == NOTIFY and value:
+        try:
+            await check_addresses(value)
+        except InvalidNoticeAddress as refused:
+            raise InvalidSetting(str(refused)) from None
     before = (await asyncio.to_thread(instance.state.settings)).get(name)
     await asyncio.to_thread(instance.state.save_setting, name, value)
     values = {

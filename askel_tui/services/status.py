@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
+from askel_tui.services.notices import DeliveryStatus, read_delivery_states
 from askel_tui.services.workflow_notes import workflow_notes
 from askel_tui.store.journal.rows import AuditFilter, Hold, RecordCounts, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
@@ -124,6 +125,8 @@ class Status:
     holds: tuple[HoldStatus, ...] = ()
     jobs: tuple[SlowJobStatus, ...] = ()
     budgets: tuple[BudgetStatus, ...] = ()
+    notices: tuple[DeliveryStatus, ...] = ()
+    """How far notices were delivered, by address."""
 
 
 async def read_status(instance: Instance, *, count_records: bool = False) -> Status:
@@ -156,6 +159,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
         tuple(map(_hold, holds)),
         await _slow_jobs(instance, {doc.name for doc in connections}),
         await _budgets(instance),
+        await read_delivery_states(instance),
     )
 
 

@@ -84,7 +84,7 @@ def test_what_is_no_key(askel: Askel, given: str | bytes, word: str) -> None:
 def test_notify_addresses_are_looked_at_and_never_shown(askel: Askel) -> None:
     message = askel.connect("maple-ember", "--notify", "token-without-scheme", code=2)
     assert "token-without-scheme" not in message.output
-    askel.connect("maple-ember", "--notify", "slack://token-a/token-b")
+    askel.connect("maple-ember", "--notify", "https://hooks.example/token-a")
     assert "token-a" not in askel("connections", "--json").output
 
 
@@ -161,3 +161,16 @@ def test_what_a_conflict_does_is_chosen_when_connecting(askel: Askel) -> None:
     askel.connect("maple-ember", "--on-conflict", "merge")
     assert askel.json("connections")["connections"][0]["on_conflict"] == "merge"
     assert "merge" in askel("connections").stdout
+
+
+def test_a_scope_that_could_not_be_verified_is_not_called_present(
+    askel: Askel, account: SandboxProcess
+) -> None:
+    account.control("POST", "faults", {"endpoint": "create_event", "status": 418})
+    try:
+        message = askel.connect()
+    finally:
+        account.control("DELETE", "faults")
+    assert "not verified" in message.stdout
+    assert "1 scope could not be verified" in message.stderr
+    assert "its key can do all" not in message.stderr

@@ -28,6 +28,18 @@ def test_who_is_in_a_segment(askel: Askel) -> None:
     assert "'VIP'?" in askel("segment", "check", "maple-ember", "VIPP", "x@y.example", code=3).stderr
 
 
+def test_a_segment_that_the_key_may_not_read_is_not_called_missing(
+    askel: Askel, account: SandboxProcess
+) -> None:
+    scopes = ["accounts:read", "profiles:read", "profiles:write", "lists:read", "lists:write", "events:write"]
+    account.control("POST", "keys", {"key": "pk_sandbox_without_segments", "scopes": scopes})
+    message = askel.connect(key="pk_sandbox_without_segments").stderr
+    assert "its key can do all" not in message
+    message = askel("segment", "check", "maple-ember", "VIP", "vip@example.com", code=4).stderr
+    assert "segments:read" in message
+    assert "is called" not in message
+
+
 def test_a_flow_that_is_not_there_is_reported_in_one_sentence(askel: Askel) -> None:
     askel.connect()
     message = askel("flow", "fire", "maple-ember", "Welcome Seris", "fired@example.com", code=3).stderr

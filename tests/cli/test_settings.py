@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.support.askel import Askel
@@ -44,8 +46,8 @@ def test_what_is_kept_and_when_it_is_reported_again(askel: Askel, name: str, wor
 
 
 def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
-    message = askel("settings", "set", "notify", SECRET, "slack://token-a/b")
-    assert "https+hmac://hooks.example/…, slack://…" in message.stderr
+    message = askel("settings", "set", "notify", SECRET, "https://hooks.example/token-a")
+    assert "https+hmac://hooks.example/…, https://hooks.example/…" in message.stderr
     everything = message.output + askel("settings").output + askel("settings", "--json").output
     everything += askel("audit", "--json").output
     for word in ("s3cret", "path-with-token", "token-a"):
@@ -68,11 +70,21 @@ def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
         (("max_backlog", "1.5"), "no whole number"),
         (("min_free_mb", "0"), "no whole number"),
         (("notify", "hooks.example/path-with-token"), "address 1 is not of the form"),
+        (
+            ("notify", "slack://path-with-token"),
+            "address 1 (slack://…) can't take notices: slack:// needs apprise",
+        ),
+        (
+            ("notify", "https://x.example", "http://x.example/path-with-token"),
+            "not this machine: use https://",
+        ),
+        (("notify", "https+hmac://hooks.example/path-with-token"), "names no secret"),
     ],
 )
 def test_what_cannot_be_set_is_refused_and_nothing_changes(
-    askel: Askel, words: tuple[str, ...], why: str
+    askel: Askel, words: tuple[str, ...], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
     message = askel("settings", "set", "--", *words, code=2)
     assert why in message.stderr
     assert "path-with-token" not in message.output
@@ -111,8 +123,25 @@ def test_what_holds_for_a_connection_is_changed(askel: Askel) -> None:
         (("maple-ember", "--pause-after", "never"), 2, "such as 15m"),
         (("maple-ember", "--on-conflict", "guess"), 2, "strongest"),
         (("maple-ember", "--notify", "slack://x", "--no-notify"), 2, "exclude each other"),
+        (("maple-ember", "--notify", "http://hooks.example/x"), 3, "use https://"),
     ],
 )
 def test_a_change_that_cannot_be_made(askel: Askel, words: tuple[str, ...], code: int, why: str) -> None:
     askel.connect()
     assert why in askel("connections", "set", *words, code=code).stderr
+
+
+def test_a_test_notice_says_where_it_arrived_and_why_not(askel: Askel) -> None:
+    askel.connect()
+    assert "there is no address" in askel("notify", "test", code=1).stderr
+    askel("settings", "set", "notify", "http://127.0.0.1:9/s3cret")
+    askel("connections", "set", "maple-ember", "--notify", "http://127.0.0.1:9/own")
+    message = askel("notify", "test", code=1)
+    assert "can't be reached" in message.stdout
+    assert "s3cret" not in message.output
+    tried = askel.json("notify", "test", "--connection", "maple-ember", code=1)["notices"]
+    assert [(each["address"], each["connection"]) for each in tried] == [
+        ("http://127.0.0.1/…", None),
+        ("http://127.0.0.1/…", "maple-ember"),
+    ]
+    assert askel.json("status")["notices"] == []

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from askel_tui.services.notices import try_addresses
+from askel_tui.services.status import read_status
 from askel_tui.store.journal.rows import Decision, Hold
 from askel_tui.sync.instance import open_instance
 from askel_tui.sync.notifications import channels
@@ -207,6 +209,54 @@ async def test_a_crash_after_the_delivery_delivers_again_with_the_same_id(bench:
         await Notifier(again, send=take).run_round()
         await Notifier(again, send=take).run_round()
     assert [each.id for each in seen] == [seen[0].id] * 2
+
+
+async def test_what_cannot_be_delivered_shows_in_the_status_and_is_gone_once_it_arrives(
+    bench: Workbench, hook: Receiver
+) -> None:
+    async def refuse(address: str, message: Message, now_s: int) -> None:
+        raise DeliveryFailed("the webhook answered 500")
+
+    _notify(bench, hook.url(SECRET))
+    await _hold(bench)
+    await _round(bench, send=refuse)
+    [shown] = (await read_status(bench.instance)).notices
+    assert (shown.connection, shown.waiting, shown.attempts) == (NAME, 1, 1)
+    assert shown.error == "the webhook answered 500"
+    assert "s3cret" not in shown.address
+    bench.set_timing(gather_delay_ms=0, first_retry_delay_ms=0)
+    later = bench.instance.clock() + 60_000
+    bench.set_clock(lambda: later)
+    await _round(bench)
+    [shown] = (await read_status(bench.instance)).notices
+    assert (shown.waiting, shown.attempts, shown.error) == (0, 0, None)
+    assert len(hook.taken) == 1
+    assert [(each.error, each.connection) for each in await try_addresses(bench.instance, "ada")] == [
+        (None, NAME)
+    ]
+    assert hook.taken[-1]["test"] is True
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("https://hooks.example/x", None),
+        ("https+hmac://secret@hooks.example/x", None),
+        ("http://127.0.0.1:8080/x", None),
+        ("https+hmac://hooks.example/x", "no secret"),
+        ("http://hooks.example/x", "use https://"),
+        ("https:///x", "no host"),
+        ("https://[x", "no URL"),
+        ("slack://a", "needs apprise"),
+    ],
+)
+def test_an_address_is_checked_without_sending(
+    address: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    found = channels.find_address_problem(address)
+    assert (found is None) == (problem is None)
+    assert problem is None or problem in (found or "")
 
 
 async def test_everybody_gets_all_notices_and_a_connection_its_own(bench: Workbench, hook: Receiver) -> None:

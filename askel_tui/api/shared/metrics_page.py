@@ -71,6 +71,16 @@ def _journal_gauges(status: Status, token: TokenDoc, now: int) -> Iterator[Metri
         for kind, count in row.warnings.items()
     }
     yield _gauge("records_warned", "Records that something is to be said about, by kind.", warned)
+    notices = [] if token.connections else status.notices
+    for name, help_text in (
+        ("waiting", "Notices not delivered yet."),
+        ("attempts", "Failed attempts in a row."),
+    ):
+        values = {
+            (("address", row.address), ("connection", row.connection or "")): getattr(row, name)
+            for row in notices
+        }
+        yield _gauge(f"notices_{name}", help_text, values)
     names = {row.name for row in rows}
     holds = [row for row in status.holds if row.workflow in names]
     held: dict[Labels, float] = {

@@ -149,6 +149,7 @@ async def _instance_findings() -> list[Finding]:
             findings.append(Finding("journal", True, "opens"))
             findings.append(await _chain_finding(instance))
             findings.append(await _import_job_finding(instance))
+            findings.append(await _notices_finding(instance))
             findings.append(_run_check("state", lambda: _check_state(instance)))
             keys = await asyncio.to_thread(_run_check, "keys", lambda: instance.secrets().backend_name)
             findings += [keys, _run_check("daemon", lambda: _check_daemon(instance))]
@@ -181,6 +182,18 @@ async def _import_job_finding(instance: Instance) -> Finding:
     detail = (wrong[-1].response or {}).get("detail") or {}
     last = f"the last one {detail.get('job')}: {detail.get('detail')} (`askel audit --kind imbalance`)"
     return Finding("bulk receipts", False, f"{pluralize(len(wrong), 'job')} did not add up, {last}")
+
+
+async def _notices_finding(instance: Instance) -> Finding:
+    """Checks whether notices reach the team, as far as it was tried."""
+    from askel_tui.services.notices import read_delivery_states
+
+    states = await read_delivery_states(instance)
+    failing = [each for each in states if each.error is not None]
+    if failing:
+        listed = "; ".join(f"{each.address}: {each.error}" for each in failing)
+        return Finding("notices", False, f"can't be delivered to {listed} (`askel notify test` tries it)")
+    return Finding("notices", True, f"{pluralize(len(states), 'address', 'addresses')}, all delivered")
 
 
 def _check_state(instance: Instance) -> str:

@@ -1,4 +1,4 @@
-"""`askel settings`: shows and changes the settings of the instance."""
+"""`askel settings`: shows and changes the settings of the instance; `askel notify` tries addresses for notices."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, asynchronous, json_option, open_instance, run_async
+from askel_tui.cli.common import actor, asynchronous, exit_with, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put_json, put_message, put_table
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.services.settings import Setting
@@ -111,3 +112,40 @@ async def _change(name: str, words: tuple[str, ...] | None, as_json: bool) -> No
         return
     origin = "" if words is not None else ", as without a setting"
     put_message(f"{name} is {_format(setting, value)}{origin}")
+
+
+@click.group(cls=SuggestingGroup)
+def notify() -> None:
+    """Addresses for notices; `settings set notify` and `connections set --notify` set them."""
+
+
+@notify.command("test")
+@click.option("--connection", metavar="NAME", help="Only the addresses that this connection's notices go to.")
+@json_option
+@asynchronous
+async def test_(connection: str | None, as_json: bool) -> None:
+    """Send a test notice to every address, and say where it arrived.
+
+    Exits 1 where one could not be delivered, or where there is no address.
+
+    \b
+    Example:
+      askel notify test --connection maple-ember
+    """
+    from askel_tui.services.json_documents import to_json
+    from askel_tui.services.notices import try_addresses
+
+    async with open_instance() as instance:
+        tried = await try_addresses(instance, actor(), connection)
+    if as_json:
+        put_json({"notices": to_json(tried)})
+    else:
+        put_table(
+            ("address", "of", "result"),
+            [(each.address, each.connection or "all", each.error or "delivered") for each in tried],
+            keep_last_whole=True,
+        )
+    if not tried:
+        put_message("there is no address: `askel settings set notify URL` sets one for all connections")
+    if not tried or any(each.error is not None for each in tried):
+        exit_with(ExitCode.FAILED)

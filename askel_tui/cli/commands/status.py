@@ -83,6 +83,13 @@ def _show(status: Status, now: int) -> None:
             )
         for kind, count in workflow.warnings.items():
             put(f"{workflow.name}: {pluralize(count, 'record')} with {WARNING_TEXTS.get(kind, kind)}")
+    for notices in status.notices:
+        if notices.error is not None:
+            tries = pluralize(notices.attempts, "attempt")
+            put(
+                f"notices: {notices.waiting} can't be delivered to {notices.address} ({tries}): {notices.error}; "
+                "`askel notify test` tries it"
+            )
     for job in status.jobs:
         put(f"{job.connection}: {job.detail}")
     if status.holds:

@@ -16,6 +16,7 @@ from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflows.model import TriggerFlow
 from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import ScopeMissing
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.profiles import members_of_list, members_of_segment
 from askel_tui.services.direct.writes import PreparedWrite, WriteResult, prepare_write, write_and_wait
@@ -60,7 +61,13 @@ async def check_segment_membership(
 
 
 def find_segment(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
-    """Finds the segment of an id or name. Raises `NotFound`, also where two have the name."""
+    """Finds the segment of an id or name. Raises `NotFound`, also where two have the name, and `ScopeMissing` where the
+    key may not read segments."""
+    if "segments" in catalog.unread:
+        raise ScopeMissing(
+            f"the key of {connection} may not read segments, so {segment!r} can't be looked for: it needs the scope "
+            f"segments:read; make a key with it and `askel rotate {connection}`"
+        )
     named = [each for each in catalog.segments if segment in (each.id, each.name)]
     if not named:
         guess = did_you_mean(segment, [each.name for each in catalog.segments])

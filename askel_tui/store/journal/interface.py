@@ -187,6 +187,7 @@ class Journal(TransactionRunner):
     has_waiting_notice = reads(notices_table.has_waiting_notice)
     add_reminders = writes(placing.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)
+    known_delivery = reads(notices_table.find_delivery)
     save_delivery = writes(notices_table.save_delivery)
 
     async def accept_records(

@@ -44,3 +44,5 @@ class DeliveryPosition:
     attempts: int = 0
     due: int = 0
     """The time from which on it may be tried again, in milliseconds since 1970."""
+    reason: str | None = None
+    """Why the last attempt failed."""

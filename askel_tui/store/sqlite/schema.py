@@ -215,6 +215,7 @@ ALTER TABLE requests ADD COLUMN parts TEXT;
 ALTER TABLE requests ADD COLUMN salts BLOB;
 ALTER TABLE requests ADD COLUMN erased TEXT;
 ALTER TABLE records ADD COLUMN salt BLOB;
+ALTER TABLE deliveries ADD COLUMN reason TEXT;
 CREATE TABLE warnings (
   workflow TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (workflow, kind)) WITHOUT ROWID;
 CREATE TABLE phones (

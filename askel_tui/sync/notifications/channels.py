@@ -54,6 +54,22 @@ async def send(address: str, message: Message, now_s: int) -> None:
         await asyncio.to_thread(_send_by_apprise, address, message)
 
 
+def find_address_problem(address: str) -> str | None:
+    """Finds why no notice can be delivered to an address; None where one may be. Nothing is sent, but apprise is
+    loaded where it is needed."""
+    scheme = address.partition("://")[0].lower()
+    try:
+        if scheme in _WEBHOOK_SCHEMES and (scheme.endswith("+hmac") or not _known_to_apprise(address)):
+            url, _ = _parse_webhook_address(address)
+            if not urlsplit(url).hostname:
+                return "the address names no host"
+        elif not _known_to_apprise(address, needed=True):
+            return "apprise does not know this kind of address, or a part of it is missing"
+    except DeliveryFailed as why:
+        return str(why)
+    return None
+
+
 def redacted_address(address: str) -> str:
     """Redacts an address to its scheme, and the host of a webhook."""
     scheme = address.partition("://")[0].lower()
@@ -110,22 +126,25 @@ def _parse_webhook_address(address: str) -> tuple[str, str]:
     return url, secret
 
 
-def _known_to_apprise(address: str) -> bool:
-    """Checks whether apprise is installed and knows the service behind a web address (a Slack hook, say)."""
+def _known_to_apprise(address: str, *, needed: bool = False) -> bool:
+    """Checks whether apprise is installed and knows the service behind a web address (a Slack hook, say).
+
+    Where it is `needed` and not installed, raises `DeliveryFailed`.
+    """
     try:
         return bool(_new_apprise().add(address))
     except ImportError:
+        if needed:
+            kind = address.partition("://")[0]
+            raise DeliveryFailed(f"{kind}:// needs apprise: install askel-tui[notify]") from None
         return False
 
 
 def _send_by_apprise(address: str, message: Message) -> None:
-    try:
-        service = _new_apprise()
-    except ImportError:
-        kind = address.partition("://")[0]
-        raise DeliveryFailed(f"{kind}:// needs apprise: install askel-tui[notify]") from None
-    if not service.add(address):
+    if not _known_to_apprise(address, needed=True):
         raise DeliveryFailed("apprise does not know this kind of address")
+    service = _new_apprise()
+    service.add(address)
     try:
         delivered = service.notify(title=message.title, body=message.text)
     except Exception as error:

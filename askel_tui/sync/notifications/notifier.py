@@ -7,10 +7,9 @@ delivers it again rather than never.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from askel_tui.core import notices as texts
 from askel_tui.core.backoff import backoff
@@ -18,15 +17,13 @@ from askel_tui.core.notices import AffectedStep
 from askel_tui.store.journal.notice_rows import DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
+from askel_tui.sync.notifications.addresses import Address, list_addresses
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 from askel_tui.sync.periodic import Interval
 from askel_tui.text.sanitizing import sanitize_sentence
 from askel_tui.text.times import to_rfc3339
 
 log = logging.getLogger(__name__)
-
-NOTIFY_SETTING = "notify"
-"""The setting with addresses for the notices of all connections: a list of URLs."""
 
 REMIND_SETTING = "remind_hours"
 DEFAULT_REMIND_HOURS = 24
@@ -47,23 +44,6 @@ TITLE_TEMPLATES = {
 }
 
 SendNotice = Callable[[str, Message, int], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An address for the notices of one connection, or of all."""
-
-    url: str
-    connection: str | None
-
-    @property
-    def key(self) -> str:
-        """The hash that stands for the address in the journal, since the address may hold a secret."""
-        return hashlib.sha256(f"{self.connection or ''}\0{self.url}".encode()).hexdigest()[:32]
-
-    def wants(self, notice: Notice) -> bool:
-        """Checks whether a notice is to be delivered here."""
-        return not notice.quiet and self.connection in (None, notice.connection)
 
 
 class Notifier:
@@ -108,13 +88,8 @@ class Notifier:
         if stamp == self._configured_stamp and stamp is not None:
             return
         settings = await asyncio.to_thread(self._instance.state.settings)
-        everywhere = [str(each) for each in settings.get(NOTIFY_SETTING) or ()]
         self._remind_ms = int(float(settings.get(REMIND_SETTING) or DEFAULT_REMIND_HOURS) * 3_600_000)
-        found = [Address(url, None) for url in everywhere]
-        for document in await asyncio.to_thread(self._instance.state.connections):
-            # An address for all connections gets each notice once.
-            found += [Address(url, document.name) for url in document.notify if url not in everywhere]
-        found = list(dict.fromkeys(found))
+        found = list_addresses(settings, await asyncio.to_thread(self._instance.state.connections))
         if self._configured != found:
             # An address that is added again gets the notices from then on only.
             await self._instance.journal.forget_other_deliveries([each.key for each in found])
@@ -152,7 +127,7 @@ class Notifier:
             )
         )
         await self._instance.journal.save_delivery(
-            address.key, DeliveryPosition(at.seq, at.attempts + 1, due)
+            address.key, DeliveryPosition(at.seq, at.attempts + 1, due, str(why))
         )
         shown = channels.redacted_address(address.url)
         log.warning("a notice could not be delivered to %s: %s; it is tried again", shown, why)

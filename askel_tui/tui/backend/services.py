@@ -152,20 +152,9 @@ async def _client_of_key(instance: Instance, key: str, revision: str) -> Client:
 @writes
 async def send_test_notice(instance: Instance, addresses: Sequence[str], actor: str) -> list[str | None]:
     """Sends a notice that says it is a test; returns, per address, None or why the notice could not be sent."""
-    from askel_tui.sync.notifications.channels import DeliveryFailed, Message, send
+    from askel_tui.services.notices import send_tests
 
-    now = instance.clock()
-    text = f"A test from Askel's console, asked for by {actor}: notices of this connection come here."
-    message = Message(f"test-{now}", "Askel: a test", text, {"test": True, "text": text, "at": now})
-
-    async def send_to(address: str) -> str | None:
-        try:
-            await send(address, message, now // 1000)
-        except DeliveryFailed as why:
-            return str(why)
-        return None
-
-    return list(await asyncio.gather(*(send_to(address) for address in addresses)))
+    return await send_tests(instance, addresses, actor)
 
 
 # Files.

@@ -109,7 +109,9 @@ def add_reminder(db: Transaction, holds: Sequence[Hold], before: int, now: int) 
 
 def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:
     """Finds how far notices were delivered to an address; None where it was never seen."""
-    row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
+    row = db.execute(
+        "SELECT seq, attempts, due, reason FROM deliveries WHERE address = ?", (address,)
+    ).fetchone()
     return None if row is None else DeliveryPosition(*row)
 
 
@@ -139,9 +141,10 @@ def forget_other_deliveries(db: Transaction, addresses: Collection[str]) -> None
 def save_delivery(db: Transaction, address: str, delivery: DeliveryPosition) -> None:
     """Remembers how far notices were delivered to an address; it never goes back."""
     db.execute(
-        "INSERT INTO deliveries (address, seq, attempts, due) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
-        "SET seq = excluded.seq, attempts = excluded.attempts, due = excluded.due WHERE seq <= excluded.seq",
-        (address, delivery.seq, delivery.attempts, delivery.due),
+        "INSERT INTO deliveries (address, seq, attempts, due, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET seq = excluded.seq, attempts = excluded.attempts, due = excluded.due, reason = excluded.reason "
+        "WHERE seq <= excluded.seq",
+        (address, delivery.seq, delivery.attempts, delivery.due, delivery.reason),
     )
 
 
