@@ -144,7 +144,7 @@ class Operation:
     | `bulk_subscribe_profiles` | `channels`; optional `custom_source`, `consented_at` {channel: time}, `historical` |
     | `bulk_unsubscribe_profiles` | `channels` |
     | both | optional `left_out`: the channels of the step whose identifiers the record lacks |
-    | `get_profiles_for_segment` (a gate) | `member` (what the step requires) |
+    | `get_profiles_for_segment` (a gate) | `member` (what the step requires); optional `within` (seconds) |
 
     An event of a replay also has `replay`, and `backfill` where it is to be kept as history.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.problems import did_you_mean
+from askel_tui.core.spans import format_span, parse_span
 from askel_tui.services.notices import InvalidNoticeAddress, check_addresses
 from askel_tui.store.journal.rows import Decision
 from askel_tui.sync.connected import PAUSE_AFTER_MS
@@ -20,8 +21,6 @@ from askel_tui.sync.notifications.notifier import DEFAULT_REMIND_HOURS, REMIND_S
 from askel_tui.sync.upkeep import retention
 from askel_tui.sync.upkeep.waiting_alerts import DEFAULT_WAITING_S, WAITING_SETTING
 
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
-_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 _MAX_NUMBER = 1_000_000
 
@@ -47,17 +46,10 @@ class Setting:
 
 def parse_duration(text: str) -> int:
     """Parses a number and s, m, h or d into seconds. Raises `InvalidSetting`."""
-    match = _DURATION.fullmatch(text.strip())
-    seconds = int(match[1]) * _SECONDS_PER_UNIT[match[2]] if match else 0
+    seconds = parse_span(text) or 0
     if not 1 <= seconds <= 365 * 86_400:
         raise InvalidSetting(f"{text!r} is no time: a number and s, m, h or d, such as 15m")
     return seconds
-
-
-def format_duration(seconds: int) -> str:
-    """Formats seconds as `parse_duration` reads them."""
-    unit = next((each for each in "dhm" if seconds % _SECONDS_PER_UNIT[each] == 0), "s")
-    return f"{seconds // _SECONDS_PER_UNIT[unit]}{unit}"
 
 
 def parse_addresses(words: Sequence[str]) -> list[str]:
@@ -113,7 +105,7 @@ SETTINGS: Mapping[str, Setting] = {
             "how long Klaviyo may keep failing before a step is held and the team told",
             PAUSE_AFTER_MS // 1_000,
             lambda words: parse_duration(_single_word(words)),
-            format_duration,
+            format_span,
         ),
         Setting(
             "retention_days",
@@ -148,7 +140,7 @@ SETTINGS: Mapping[str, Setting] = {
             "how old the oldest waiting record may be before the team is told, where no hold is the reason",
             DEFAULT_WAITING_S,
             lambda words: parse_duration(_single_word(words)),
-            format_duration,
+            format_span,
         ),
         Setting(
             MAX_BACKLOG_SETTING,

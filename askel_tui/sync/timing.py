@@ -57,6 +57,9 @@ class Timing:
     job_drain_s: float = 5.0
     """The time that an import job is waited for at the end; the next run follows those that take longer."""
 
+    gate_asks_s: tuple[float, ...] = (15, 45, 105, 225)
+    """The times, after the first, at which a gate is asked again that waits; and once more when its time is over."""
+
     # Import jobs.
     first_poll_s: float = 0.5
     """The time before the first poll of a job, and the shortest time between two polls."""

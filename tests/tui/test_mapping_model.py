@@ -174,6 +174,11 @@ UNSUBSCRIBED = {
     "everywhere": st.sampled_from(["", "true"]),
     "require": st.sampled_from(["", "all", "any"]),
 }
+GATES = {
+    "segment": LITERALS,
+    "member": st.sampled_from(["true", "false"]),
+    "within": st.sampled_from(["", "5m", "90s", "1h"]),
+}
 STEPS = (
     upserts()
     | steps("add_to_list", {"list": LITERALS})
@@ -182,7 +187,7 @@ STEPS = (
     | steps("trigger_flow", FLOWS)
     | steps("subscribe", SUBSCRIBED)
     | steps("unsubscribe", UNSUBSCRIBED)
-    | steps("require_segment", {"segment": LITERALS, "member": st.sampled_from(["true", "false"])})
+    | steps("require_segment", GATES)
 )
 
 

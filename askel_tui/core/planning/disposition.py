@@ -43,6 +43,8 @@ class Known:
     """Whether the profile is on the list, or in the segment, that the operation names."""
     opt_in: str | None = None
     """The opt-in process of the list."""
+    asked_since: int | None = None
+    """When a gate that waits was asked first, in milliseconds since 1970; None where it is not asked yet."""
     changing: str | None = None
     """Why the account may answer otherwise when the operation's turn comes. Never set when it has come."""
 
@@ -69,8 +71,7 @@ def dispose(operation: Operation, known: Known, now: int, limits: Caps) -> Dispo
         return Disposition("depends", known.changing)
     match operation.call:
         case Call.GET_PROFILES_FOR_SEGMENT:
-            refusal = gate_refusal(operation, known.member)
-            return Disposition("wait" if known.member is None else "skip", refusal) if refusal else SEND
+            return _dispose_gate(operation, known, now)
         case Call.CREATE_OR_UPDATE_PROFILE if known.identified_as is not None:
             return Disposition("skip", f"known as {known.identified_as}")
         case Call.REMOVE_PROFILES_FROM_LIST if known.exists is False:
@@ -90,6 +91,27 @@ def dropped_event(operation: Operation) -> str | None:
         return None
     domain = operation.profile.email.rpartition("@")[2].lower()
     return f"Klaviyo keeps no events of {domain}" if domain in DROPPED_EVENT_DOMAINS else None
+
+
+def _dispose_gate(gate: Operation, known: Known, now: int) -> Disposition:
+    refusal = gate_refusal(gate, known.member)
+    if refusal is None:
+        return SEND
+    within = gate.body.get("within")
+    if known.member is None:
+        return Disposition("wait", refusal)
+    if within is None or (known.asked_since is not None and now >= known.asked_since + within * 1000):
+        return Disposition("skip", refusal)
+    if known.asked_since is None:
+        return Disposition("depends", f"whether that changes within {within} s: {refusal}")
+    return Disposition("wait", f"{refusal}; it is asked again for {within} s")
+
+
+def next_ask(began: int, now: int, within: int, asks_s: Sequence[float]) -> int:
+    """Finds when a gate that waits is asked again: at the next of the given times after it began, or at its end."""
+    end = began + within * 1000
+    times = (began + int(each * 1000) for each in asks_s)
+    return next((each for each in times if now < each < end), end)
 
 
 def refused_time(operation: Operation, now: int, limits: Caps) -> Disposition | None:

@@ -109,7 +109,8 @@ class StepPlanner:
             case Unsubscribe():
                 self._unsubscribe(step)
             case RequireSegment():
-                self._add(step, Call.GET_PROFILES_FOR_SEGMENT, {"member": step.member})
+                waits = {} if step.within is None else {"within": step.within}
+                self._add(step, Call.GET_PROFILES_FOR_SEGMENT, {"member": step.member, **waits})
 
     def _add(
         self, step: Step, call: Call, body: Mapping[str, Any] | None = None, *, part: str | None = None

@@ -13,6 +13,7 @@ from askel_tui.contract.caps import STANDARD_ATTRIBUTES, Caps
 from askel_tui.core.expressions.expression import Expression, text_literal
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import did_you_mean
+from askel_tui.core.spans import format_span, parse_span
 from askel_tui.core.workflows.model import (
     CONSENT_CHANNELS,
     NEWEST_RULES,
@@ -48,6 +49,9 @@ _CLEAR_WORDS: Mapping[str, ClearWhen | None] = {
     "true": "both",
     "false": None,
 }
+MAX_WITHIN_S = 3_600
+"""The longest time for which a gate waits, in seconds."""
+
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -277,11 +281,27 @@ def _require_segment(step_id: str, node: Node, reader: NodeReader) -> RequireSeg
         )
         return None
     required = {"segment": "its name or id", "member": "true or false"}
-    given = reader.read_fields(node, "require_segment", ("segment", "member"), required)
+    given = reader.read_fields(node, "require_segment", ("segment", "member", "within"), required)
     segment = reader.read_name(given.get("segment"), "segment")
     member = reader.read_flag(given.get("member"), "member")
+    within = _within(given.get("within"), reader)
     return (
         None
         if segment is None or member is None
-        else RequireSegment(step_id, segment, member, lines=reader.lines)
+        else RequireSegment(step_id, segment, member, within, lines=reader.lines)
     )
+
+
+def _within(node: Node | None, reader: NodeReader) -> int | None:
+    """Reads for how long a gate waits."""
+    text = reader.read_word(node, "within")
+    if node is None or text is None:
+        return None
+    seconds = parse_span(text)
+    if seconds is None or not 1 <= seconds <= MAX_WITHIN_S:
+        longest = format_span(MAX_WITHIN_S)
+        reader.add_problem(
+            node, f"takes a time up to {longest}, a number and s, m or h, such as 5m", "within"
+        )
+        return None
+    return seconds

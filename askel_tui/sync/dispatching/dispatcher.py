@@ -18,6 +18,7 @@ from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.in_flight import InFlight
+from askel_tui.sync.dispatching.parked_gates import is_patient
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
 from askel_tui.sync.sending.sender import FreshnessGate, Sender
@@ -177,6 +178,7 @@ class Dispatcher:
                 await self._load()
                 await self._settle_late_lines()
                 now = self._clock()
+                self._queue.unpark(now)
                 await self._wait(now, self._scheduler.schedule(self._senders, now))
         finally:
             await self._in_flight.drain()
@@ -282,9 +284,12 @@ class Dispatcher:
         if self._reload:
             self._reload, self._loaded_seq = False, 0
         batch = await self._journal.waiting_operations(list(self._senders), self._loaded_seq, limit)
-        latest = self._clock() + MAX_DUE_AHEAD_MS
+        now = self._clock()
+        latest = now + MAX_DUE_AHEAD_MS
         for stored in batch:
             self._queue.add(stored if stored.due <= latest else replace(stored, due=0))
+            if now < stored.due <= latest and is_patient(stored):
+                self._queue.park(stored, stored.due)
         if batch:
             self._more = True
             self._loaded_seq = batch[-1].seq
@@ -311,6 +316,10 @@ class Dispatcher:
             self.drop_workflow(hold.workflow)
         if update.holds or update.reload:
             self.wake(reload=True)
+        for stored in update.parked:
+            self._queue.park(stored, stored.due)
+            if stored.workflow in self._paused:
+                self.drop_workflow(stored.workflow)
         for stored in update.again:
             if stored.workflow in self._paused:
                 self._queue.remove(stored.seq)

@@ -20,6 +20,7 @@ from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
 from askel_tui.store.journal.rows import LateLine, StoredOperation
 from askel_tui.sync.dispatching.late_lines import LateLines
+from askel_tui.sync.dispatching.parked_gates import ParkedGates, is_patient
 
 MAX_REMEMBERED_JOINS = 50_000
 """The number of joined lines that are remembered, for operations that were on their way here when it was found out."""
@@ -79,6 +80,7 @@ class ProfileQueue:
         self._delayed: dict[int, _Entry] = {}
         """The operations that were due later than at once when they were added: few, so that the next one is soon
         found."""
+        self._parked = ParkedGates()
         self._in_flight_by_line: dict[int, int] = {}
         """The number of operations that are being sent, by line where there are any: several where the next was taken
         along."""
@@ -92,13 +94,13 @@ class ProfileQueue:
 
     @property
     def has_ready(self) -> bool:
-        """True if an operation is ready, due or not."""
-        return any(self._ready_count_of.values())
+        """True if an operation is ready, due or not, or a gate is parked."""
+        return any(self._ready_count_of.values()) or bool(self._parked)
 
     def add(self, stored: StoredOperation, *, live: bool = False) -> None:
         """Adds an operation at the position that its record and `seq` give it. One that is in the queue already stays
         as it is."""
-        if stored.seq in self._entries:
+        if stored.seq in self._entries or self._parked.adopt(stored):
             return
         self._entries[stored.seq] = entry = self._make_entry(stored, live)
         if stored.due:
@@ -156,6 +158,39 @@ class ProfileQueue:
         while line in self._joined:
             line = self._joined[line]
         return line
+
+    def park(self, gate: StoredOperation, due: int) -> None:
+        """Parks a gate until a time, with the later operations of its record: what else is in its lines goes on."""
+        entry = self._entries.get(gate.seq)
+        if entry is None:
+            return
+        lines = entry.lines
+        later = [self._entries[seq].stored for seq in self._later_of_record(gate)]
+        for stored in (*later, gate):
+            self.remove(stored.seq)
+        self._parked.park(gate, later, lines, due)
+        for line in lines:
+            if ranks := self._ranks_by_line.get(line):
+                # What came back with the gate goes aside with it.
+                self.park_behind([self._entries[ranks[0] & _SEQ_MASK].stored])
+
+    def unpark(self, now: int) -> None:
+        """Puts back the gates that are due, each with its record's later operations."""
+        for stored in list(self._parked.take_due(now)):
+            self.add(stored)
+
+    def park_behind(self, taken: Sequence[StoredOperation]) -> list[StoredOperation]:
+        """Parks those of the gates that have to wait for one of an earlier record; returns the others."""
+        going = []
+        for stored in taken:
+            due = None
+            if self._parked and is_patient(stored):
+                due = self._parked.due_before(stored, self._entries[stored.seq].lines)
+            if due is None:
+                going.append(stored)
+            else:
+                self.park(stored, due)
+        return going
 
     def calls(self) -> list[Call]:
         """Returns the calls that have ready operations."""
@@ -219,10 +254,13 @@ class ProfileQueue:
             for seq, entry in self._delayed.items()
             if entry.stored.due > now and seq in entry.lane.ready
         )
-        return min(later, default=None)
+        return min(
+            (each for each in (min(later, default=None), self._parked.next_due()) if each), default=None
+        )
 
     def shift_due_times(self, after: int, by: int) -> None:
         """Moves the due times after a time by `by` milliseconds, because the clock was set."""
+        self._parked.shift_due_times(by)
         for entry in self._entries.values():
             if entry.stored.due > after:
                 entry.stored = replace(entry.stored, due=entry.stored.due + by)
@@ -230,6 +268,8 @@ class ProfileQueue:
 
     def remove(self, seq: int) -> None:
         """Removes an operation that is settled, held or failed: the next one in its lines may be ready now."""
+        if seq in self._parked:
+            self._parked.remove(seq)
         entry = self._entries.pop(seq, None)
         if entry is None:
             return
@@ -250,6 +290,8 @@ class ProfileQueue:
 
     def put_back(self, stored: StoredOperation) -> None:
         """Puts an operation back that is tried again; its `due` and `attempts` may have changed."""
+        if stored.seq in self._parked:
+            self._parked.replace(stored)
         entry = self._entries.get(stored.seq)
         if entry is None:
             return
@@ -266,6 +308,10 @@ class ProfileQueue:
 
         Those of another version came into the queue meanwhile, by re-planning, and stay.
         """
+        for seq in self._later_of_record(stored):
+            self.remove(seq)
+
+    def _later_of_record(self, stored: StoredOperation) -> list[int]:
         later = {
             seq
             for line in self._current_lines(stored)
@@ -274,9 +320,7 @@ class ProfileQueue:
             and (other.workflow, other.version) == (stored.workflow, stored.version)
             and other.index > stored.index
         }
-        for seq in later:
-            if not self._entries[seq].in_flight:
-                self.remove(seq)
+        return [seq for seq in sorted(later) if not self._entries[seq].in_flight]
 
     def remove_of_workflow(self, workflow: str) -> None:
         """Removes operations of a workflow that are not in flight; the journal still has them."""
@@ -287,6 +331,7 @@ class ProfileQueue:
         ]
         for seq in waiting:
             self.remove(seq)
+        self._parked.remove_of_workflow(workflow)
 
     def _make_entry(self, stored: StoredOperation, live: bool) -> _Entry:
         key = batch_key(stored.operation)

@@ -115,6 +115,8 @@ class RequestScheduler:
             if count and few and self._more_may_come(lane, now):
                 break
             operations = self._queue.take(lane, MAX_GATHERED_OPERATIONS, now)
+            if lane.batch_key.call == packing.GATE_CALL:
+                operations = self._queue.park_behind(operations)
             if not operations:
                 break
             self._last_bulk_at[lane] = now

@@ -69,7 +69,7 @@ class Committer:
             again = chain.from_iterable(settlement.again)
             released = [DelayedOperation(each, now, settlement.again_reason) for each in again]
         holds = list(self._holds(held, now)) if held else []
-        for part in _transactions(settlement, holds, [*delayed, *released], now):
+        for part in _transactions(settlement, holds, [*delayed, *released, *settlement.waiting], now):
             await self._journal.answer_request(
                 request,
                 settled=part.settled,
@@ -93,6 +93,7 @@ class Committer:
             if retry.single_only:
                 update.single_only.update(stored.seq for stored in retry.operations)
         update.again += [_tried_again(each, now) for each in delayed]
+        update.parked += [_tried_again(each, now) for each in settlement.waiting]
         update.holds += [each.hold for each in holds if each.hold]
         return update
 

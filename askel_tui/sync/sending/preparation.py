@@ -52,7 +52,8 @@ class Preparation:
         known: Callable[[StoredOperation], Known] = lambda stored: Known(),
     ) -> Decided:
         """Decides what becomes of operations, by what is known of the account for each."""
-        return decide(operations, known, self._clock(), caps(self._to.revision))
+        now, limits = self._clock(), caps(self._to.revision)
+        return decide(operations, known, now, limits, self._to.timing.gate_asks_s)
 
     async def _prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         first = operations[0].operation
@@ -108,7 +109,13 @@ class Preparation:
         identities = [stored.operation.profile for stored in operations]
         read = self._clock()
         members = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
-        decided = self.decide(operations, lambda stored: Known(member=members[stored.operation.profile]))
+        now = self._clock()
+        decided = self.decide(
+            operations,
+            lambda stored: Known(
+                member=members[stored.operation.profile], asked_since=stored.retrying_since or now
+            ),
+        )
         return Prepared(settlements=[decided.answered(members, read)])
 
     async def _identification(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:

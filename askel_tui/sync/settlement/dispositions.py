@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from askel_tui.contract.caps import Caps
 from askel_tui.core.operations import Identity
-from askel_tui.core.planning.disposition import Known, dispose
-from askel_tui.store.journal.rows import GateAnswer, SettledOperation, StoredOperation
+from askel_tui.core.planning.disposition import Known, dispose, next_ask
+from askel_tui.store.journal.rows import DelayedOperation, GateAnswer, SettledOperation, StoredOperation
 from askel_tui.sync.settlement.values import Settlement
 
 
@@ -18,6 +18,8 @@ class Decided:
 
     going: Sequence[StoredOperation]
     ended: Sequence[SettledOperation]
+    waiting: Sequence[DelayedOperation] = ()
+    """The gates that are asked again later."""
 
     @property
     def settlements(self) -> Sequence[Settlement]:
@@ -32,7 +34,7 @@ class Decided:
         ended = [*(SettledOperation(stored, "passed") for stored in self.going), *self.ended]
         for each in ended:
             each.gate = GateAnswer(members[each.operation.operation.profile], read)
-        return Settlement(ended)
+        return Settlement(ended, waiting=self.waiting)
 
 
 def decide(
@@ -40,16 +42,26 @@ def decide(
     known: Callable[[StoredOperation], Known],
     now: int,
     limits: Caps,
+    gate_asks_s: Sequence[float] = (),
 ) -> Decided:
-    """Decides what becomes of operations whose turn has come; `known` is what is known of the account for each."""
+    """Decides what becomes of operations whose turn has come; `known` is what is known of the account for each.
+
+    `gate_asks_s` are the times, in seconds after the first, at which a gate is asked again that waits.
+    """
     going: list[StoredOperation] = []
     ended: list[SettledOperation] = []
+    waiting: list[DelayedOperation] = []
     for stored in operations:
-        found = dispose(stored.operation, known(stored), now, limits)
+        is_known = known(stored)
+        found = dispose(stored.operation, is_known, now, limits)
         if found.kind == "skip":
             ended.append(SettledOperation(stored, "skipped", detail=found.why))
         elif found.kind == "refuse":
             ended.append(SettledOperation(stored, "failed", detail=found.why))
+        elif found.kind == "wait" and is_known.member is not None:
+            began = stored.retrying_since or now
+            due = next_ask(began, now, stored.operation.body["within"], gate_asks_s)
+            waiting.append(DelayedOperation(stored, due, found.why))
         else:
             going.append(stored)
-    return Decided(going, ended)
+    return Decided(going, ended, waiting)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from askel_tui.core.operations import Identity
-from askel_tui.store.journal.rows import Decision, Hold, SettledOperation, StoredOperation
+from askel_tui.store.journal.rows import Decision, DelayedOperation, Hold, SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
 
 
@@ -51,6 +51,8 @@ class Settlement:
     held: Sequence[HeldOperations] = ()
     again: Sequence[Sequence[StoredOperation]] = ()
     """The groups that are sent again right away, each in requests of its own; `again_reason` says why."""
+    waiting: Sequence[DelayedOperation] = ()
+    """The gates that are asked again, each at its time, while the rest of their lines goes on."""
     unattempted: Sequence[StoredOperation] = ()
     """The operations behind a failed one of their record: the journal fails them with it."""
     stale: Sequence[StoredOperation] = ()
@@ -86,6 +88,8 @@ class QueueUpdate:
     """The operations that failed, or gates that refused: the later ones of their records were settled with them."""
     again: list[StoredOperation] = field(default_factory=list)
     """The operations that are tried again once they are due."""
+    parked: list[StoredOperation] = field(default_factory=list)
+    """The gates that are asked again once they are due, while the rest of their lines goes on."""
     single_only: set[int] = field(default_factory=set)
     """The `seq` of operations that may not travel in bulk any more."""
     holds: list[Hold] = field(default_factory=list)
@@ -98,6 +102,7 @@ class QueueUpdate:
         self.done += other.done
         self.stopped += other.stopped
         self.again += other.again
+        self.parked += other.parked
         self.single_only |= other.single_only
         self.holds += other.holds
         self.orphaned += other.orphaned

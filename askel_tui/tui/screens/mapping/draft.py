@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.spans import format_span
 from askel_tui.core.workflows.model import (
     FIRST_RULES,
     NEWEST_RULES,
@@ -38,7 +39,7 @@ FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "trigger_flow": ("flow", "list", "metric"),
     "subscribe": ("channels", "list", "custom_source", "consented_at", "historical", "require"),
     "unsubscribe": ("channels", "list", "everywhere", "require"),
-    "require_segment": ("segment", "member"),
+    "require_segment": ("segment", "member", "within"),
 }
 """The named fields of each kind of step; `upsert_profile` and `track_event` take others as well."""
 
@@ -314,7 +315,9 @@ def _step(step: Step) -> StepDraft:
                 "require": step.require or "",
             }
         case RequireSegment():
-            given = {"segment": step.segment, "member": "true" if step.member else "false"}
+            given = {"segment": step.segment, "member": "true" if step.member else "false", "within": ""}
+            if step.within is not None:
+                given["within"] = format_span(step.within)
     return StepDraft(step.id, step.kind, given, clears)
 
 
