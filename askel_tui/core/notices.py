@@ -5,8 +5,8 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from askel_tui.core.hold_causes import hold_cause
 from askel_tui.text.numbers import pluralize
@@ -18,6 +18,10 @@ STAYS = (
 )
 
 
+MAX_NAMED_STEPS = 10
+"""The number of steps that a notice names; the others are counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class AffectedStep:
     """A step that a notice is about, and how many of its operations wait."""
@@ -25,6 +29,17 @@ class AffectedStep:
     workflow: str
     step: str
     waiting: int = 0
+    connection: str = ""
+
+
+def affected_steps(steps: Iterable[AffectedStep]) -> list[AffectedStep]:
+    """Makes one of the versions of a step that are affected; their operations are counted together."""
+    found: dict[tuple[str, str, str], AffectedStep] = {}
+    for each in steps:
+        key = (each.connection, each.workflow, each.step)
+        known = found.get(key)
+        found[key] = each if known is None else replace(known, waiting=known.waiting + each.waiting)
+    return list(found.values())
 
 
 def hold_notice(
@@ -43,28 +58,55 @@ def hold_notice(
     about = hold_cause(cause)
     first = affected[0]
     waiting = sum(each.waiting for each in affected)
-    releases = " ".join(f"`askel hold release {each.workflow} {each.step}`" for each in affected)
+    shown = affected[:MAX_NAMED_STEPS]
+    releases = (
+        ""
+        if about.is_passing
+        else " ".join(f"`askel hold release {each.workflow} {each.step}`" for each in shown)
+    )
+    others = sorted({each.connection for each in affected} - {connection, ""})
     remedy = STAYS if stays else about.remedy.format(connection=connection)
-    remedy = f"{remedy} " if remedy else ""
+    if others and "{connection}" in about.remedy:
+        remedy += f" The same for {', '.join(others)}."
+    if releases:
+        remedy += f" Once it is put right: {releases}"
     verb = "are" if len(affected) > 1 else "is"
-    more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
+    more = "".join(f", workflow {each.workflow}, step {each.step}" for each in shown[1:])
+    if len(affected) > len(shown):
+        more += f" and {pluralize(len(affected) - len(shown), 'more step')}"
+    if others:
+        more += f" (connections {', '.join(sorted({connection, *others}))})"
     return (
         f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {_format_time(since)}: "
         f"{about.description} ({detail}). {pluralize(waiting, 'operation waits', 'operations wait')}, in order; "
-        f"nothing is lost. {remedy}Once it is put right: {releases}"
-    )
+        f"nothing is lost. {remedy.strip()}"
+    ).strip()
 
 
 def hold_ended_notice(
-    workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
+    workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int, steps: int = 1
 ) -> str:
-    """Writes the notice of a hold that ended."""
+    """Writes the notice of a hold that ended, the last of `steps` that its cause held."""
     by = "by itself" if actor == "askel" else f"released by {actor}"
     sent = pluralize(operations, "operation is", "operations are")
+    last = f", the last of {steps} steps that were held for it" if steps > 1 else ""
     return (
-        f"Workflow {workflow}, step {step} goes on since {_format_time(now)}, {by}; "
+        f"Workflow {workflow}, step {step} goes on since {_format_time(now)}, {by}{last}; "
         f"it was held since {_format_time(since)} ({detail}). {sent} sent now, in order."
     )
+
+
+def hold_replaced_notice(workflow: str, step: str, detail: str, since: int, now: int) -> str:
+    """Writes the notice that the cause of a hold is gone, where another one holds the step now."""
+    return (
+        f"What held workflow {workflow}, step {step} since {_format_time(since)} ({detail}) is over since "
+        f"{_format_time(now)}; the step is held for another cause now."
+    )
+
+
+def incident_over_notice(connection: str, detail: str, now: int) -> str:
+    """Writes the notice that what stopped a connection, and others, is over."""
+    return f"What stopped steps of {connection} ({detail}) is over since {_format_time(now)}."
 
 
 def hold_deleted_notice(

@@ -35,6 +35,8 @@ class Timing:
     # Notices.
     gather_delay_ms: int = 1_000
     """The time that a notice waits, so that it names other steps that are held for the same cause."""
+    outage_gather_ms: int = 60_000
+    """The time that the notice of an outage waits, so that one of several accounts is told as one."""
     first_retry_delay_ms: int = 5_000
     """The time before a notice that could not be delivered is tried again; doubling, with jitter."""
     max_retry_delay_ms: int = 15 * 60_000

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from askel_tui.services import connections
 from askel_tui.services.notices import try_addresses
 from askel_tui.services.status import read_status
 from askel_tui.store.journal.rows import Decision, Hold
@@ -18,9 +20,9 @@ from askel_tui.sync.instance import open_instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 from askel_tui.sync.notifications.notifier import Notifier
-from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
+from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, rotate, until
 from tests.support.receiver import Receiver, receiver
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
@@ -69,7 +71,7 @@ async def test_a_deleted_list_is_reported_and_so_is_its_return(bench: Workbench,
     await bench.drain()
     [report] = hook.taken
     assert (report["kind"], report["connection"], report["cause"]) == ("hold", NAME, "target_gone")
-    assert report["steps"] == [{"workflow": "welcome", "step": "welcome", "waiting": 3}]
+    assert report["steps"] == [{"workflow": "welcome", "step": "welcome", "waiting": 3, "connection": NAME}]
     for word in (
         "Welcome Flow",
         "MeWelc",
@@ -146,29 +148,37 @@ async def test_a_notice_gathers_a_moment_for_its_other_steps(bench: Workbench, h
     assert not await Notifier(bench.instance).has_pending()
 
 
-async def test_a_standing_hold_is_reminded_of_once_a_day(bench: Workbench, hook: Receiver) -> None:
+async def test_a_standing_hold_is_reminded_of_after_1_6_and_24_hours_and_daily(
+    bench: Workbench, hook: Receiver
+) -> None:
     _notify(bench, hook.url())
     start = bench.instance.clock()
     await _hold(bench, now=start)
-    for hours in (0, 23, 25, 26, 48, 50):
+    reminded = []
+    for hours in range(60):
         bench.instance.clock = lambda hours=hours: start + hours * HOUR  # type: ignore[misc]
+        before = len(hook.taken)
         await _round(bench)
-    assert [each["kind"] for each in hook.taken] == ["hold", "reminder", "reminder"]
+        if hook.taken[before:]:
+            reminded.append(hours)
+    assert reminded == [0, 1, 6, 24, 48]
+    assert [each["kind"] for each in hook.taken] == ["hold"] + ["reminder"] * 4
     assert "Still so" in hook.taken[1]["text"]
-    bench.instance.state.save_setting("remind_hours", 1)
-    bench.instance.clock = lambda: start + 52 * HOUR
+    bench.instance.state.save_setting("remind_hours", 12)
+    bench.instance.clock = lambda: start + 61 * HOUR
     await _round(bench)
-    assert len(hook.taken) == 4
+    assert len(hook.taken) == 6
     await _release(bench)
     bench.instance.clock = lambda: start + 100 * HOUR
     await _round(bench)
-    assert [each["kind"] for each in hook.taken[4:]] == ["recovery"]
+    assert [each["kind"] for each in hook.taken[6:]] == ["recovery"]
 
 
 async def test_a_notice_is_tried_again_across_restarts_until_it_is_taken(
     bench: Workbench, hook: Receiver
 ) -> None:
     _notify(bench, hook.url(SECRET))
+    bench.instance.state.save_setting("remind_hours", 24)
     start = bench.instance.clock()
     await _hold(bench, now=start)
     await _hold(bench, "again", workflow="other", now=start)
@@ -370,3 +380,40 @@ async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> N
         await channels.send("slack://full", message, 1)
     with pytest.raises(DeliveryFailed, match="does not know"):
         await channels.send("nonsense://x", replace(message, id="2"), 1)
+
+
+async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_which_nothing_waits(
+    bench: Workbench, hook: Receiver
+) -> None:
+    await connections.connect(bench.instance, "second", bench.sandbox.key, ACTOR)
+    bench.requests_since = bench.sandbox.world.logged_count
+    await bench.apply(WELCOME)
+    await bench.apply(WELCOME.replace("workflow: welcome", "workflow: other").replace(NAME, "second"))
+    bench.instance.state.save_setting("notify", [hook.url()])
+    new = change(bench, "POST", "keys", key="pk_sandbox_maple_ember_second")["key"]
+    change(bench, "POST", "keys/revoke", key=bench.sandbox.key)
+    bench.set_timing(active_check_interval_ms=0, idle_check_interval_ms=0)
+    async with receiver() as own:
+        bench.instance.state.change_connection("second", notify=[own.url()])
+        await bench.take([points(1)])
+        async with engine(bench):
+            await until(bench, partial(_told, own, 1))
+            await until(bench, partial(_told, hook, 1))
+        [report], [theirs] = hook.taken, own.taken
+        steps = {(each["connection"], each["step"]): each["waiting"] for each in report["steps"]}
+        names = ("tier", "welcome", "points")
+        assert steps == {(NAME, each): 1 for each in names} | {("second", each): 0 for each in names}
+        assert {each["workflow"] for each in theirs["steps"]} == {"other"}
+        assert "welcome, step" not in theirs["text"]
+        await rotate(bench, new)
+        await bench.drain()
+        assert len(own.taken) == 1
+        await connections.rotate(bench.instance, "second", new, ACTOR)
+        bench.requests_since = bench.sandbox.world.logged_count
+        await bench.drain()
+        assert [each["kind"] for each in hook.taken] == ["hold", "recovery"]
+        assert [each["kind"] for each in own.taken] == ["hold", "recovery"]
+
+
+async def _told(hook: Receiver, count: int) -> bool:
+    return len(hook.taken) >= count

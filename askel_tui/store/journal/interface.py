@@ -185,7 +185,7 @@ class Journal(TransactionRunner):
     add_notice = writes(notices_table.add_notice)
     add_waiting_notice = writes(notices_table.add_waiting_notice)
     has_waiting_notice = reads(notices_table.has_waiting_notice)
-    add_reminders = writes(placing.add_reminders)
+    add_reminders = writes(notices_table.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)
     known_delivery = reads(notices_table.find_delivery)
     save_delivery = writes(notices_table.save_delivery)

@@ -8,8 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to the team. A `quiet` one is not delivered: a notice of another hold for the same cause already
-    was."""
+    """A message to the team. A `quiet` one is not delivered: its incident has another notice that is."""
 
     seq: int
     at: int
@@ -21,6 +20,10 @@ class Notice:
     cause: str | None = None
     detail: str | None = None
     quiet: bool = False
+    incident: str | None = None
+    """The incident that it is about, which may concern several steps and connections."""
+    connections: tuple[str, ...] = ()
+    """The connections that hear of their own notices only and get this one, `quiet` or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ class Hold:
     """True if it came back so often that only a person ends it."""
     repeats: int = 0
     """The number of times that it came back soon after it had ended by itself."""
+    incident: str = ""
+    """The name of the cause that it shares with other holds; see `core.incidents`."""
 
     @property
     def key(self) -> tuple[str, int, str]:

@@ -152,12 +152,19 @@ CREATE TABLE holds (
   id INTEGER PRIMARY KEY, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
   step TEXT NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, since INTEGER NOT NULL,
   waiting INTEGER NOT NULL DEFAULT 0, entry INTEGER NOT NULL, until INTEGER, stays INTEGER NOT NULL DEFAULT 0,
-  repeats INTEGER NOT NULL DEFAULT 0, UNIQUE (workflow, version, step));
+  repeats INTEGER NOT NULL DEFAULT 0, incident TEXT NOT NULL DEFAULT '', UNIQUE (workflow, version, step));
+ALTER TABLE notices ADD COLUMN incident TEXT;
+ALTER TABLE notices ADD COLUMN connections TEXT;
+ALTER TABLE notices ADD COLUMN operations INTEGER NOT NULL DEFAULT 0;
+UPDATE notices SET incident = cause || '|' || connection || '|' || detail WHERE cause IS NOT NULL;
+DROP INDEX notices_cause;
+CREATE INDEX notices_incident ON notices (incident, seq);
 CREATE TABLE hold_history (
   workflow TEXT NOT NULL, step TEXT NOT NULL, released INTEGER, returned INTEGER, ended INTEGER,
   repeats INTEGER NOT NULL, PRIMARY KEY (workflow, step)) WITHOUT ROWID;
-INSERT INTO holds (connection, workflow, version, step, cause, detail, since, waiting, entry)
+INSERT INTO holds (connection, workflow, version, step, cause, detail, since, incident, waiting, entry)
   SELECT h.connection, h.workflow, v.version, h.step, h.cause, h.detail, h.since,
+    h.cause || '|' || h.connection || '|' || h.detail,
     (SELECT count(*) FROM operations o WHERE o.workflow = h.workflow AND o.version = v.version AND o.hold = h.step
       AND o.state = {HELD}),
     coalesce((SELECT min(a.seq) - 1 FROM audit a WHERE a.{DECISION_KIND} AND a.kind = 'hold'

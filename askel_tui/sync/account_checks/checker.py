@@ -18,6 +18,7 @@ from askel_tui.core.drift.findings import Finding
 from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties, is_carried
 from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.hold_history import pause_ms
+from askel_tui.core.incidents import incident_of
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import (
     KeyRefused,
@@ -31,11 +32,12 @@ from askel_tui.klaviyo.reads.key_check import check_key, read_account
 from askel_tui.klaviyo.reads.target_lookup import TargetQuery, read_targets
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal.rows import Hold, StoredOperation
+from askel_tui.store.state.documents import ConnectionDoc
 from askel_tui.sync.account_checks.known_findings import KnownFindings
 from askel_tui.sync.account_checks.pins import Pins, VersionedStep
 from askel_tui.sync.account_checks.property_witnesses import PropertyWitnesses
 from askel_tui.sync.account_checks.schedule import CheckSchedule
-from askel_tui.sync.instance import Instance
+from askel_tui.sync.instance import Instance, account_key
 from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
@@ -164,7 +166,7 @@ class AccountChecker:
             for key, one in checked.items():
                 drift = find_drift(one, found, witnesses.get(key, ()), account=document.account)
                 findings[key] = {each.evidence: each for each in drift}
-            await self._apply_findings(connection, client, findings, checked, witnesses, full=full)
+            await self._apply_findings(document, client, findings, checked, witnesses, full=full)
         self._schedule.note_checked(keys, began)
 
     async def _read_account_state(
@@ -192,7 +194,7 @@ class AccountChecker:
 
     async def _apply_findings(
         self,
-        connection: str,
+        document: ConnectionDoc,
         client: Client,
         findings: Mapping[VersionedStep, Mapping[str, Finding]],
         pinned: Mapping[VersionedStep, StepDependencies],
@@ -202,33 +204,51 @@ class AccountChecker:
     ) -> None:
         """Notes new findings, holds their steps, and ends holds whose cause is gone."""
         holds = {hold.key: hold for hold in await self._instance.journal.holds()}
-        for step, found in findings.items():
+        incidents = {hold.incident for hold in holds.values()}
+        # What holds comes first: what only warns of the same cause is not announced besides.
+        for step, found in sorted(findings.items(), key=lambda each: _only_warns(each[1].values())):
             hold = holds.get(step)
             holding = []
             for finding in found.values():
                 now = self._instance.clock()
-                if await self._findings.handle_finding(connection, step, finding, hold, now):
+                wanted = Hold(document.name, *step, finding.cause, finding.detail, now)
+                wanted = replace(wanted, incident=self._incident(document, finding))
+                if await self._findings.handle_finding(wanted, finding, hold, incidents, now):
                     holding.append(finding)
+                    incidents.add(wanted.incident)
             (self._drifted_steps.add if holding else self._drifted_steps.discard)(step)
             if hold is not None:
-                await self._update_hold(hold, holding)
+                await self._update_hold(hold, holding, document)
             if full:
                 unclear = set() if hold is None else await self._unclear(step, witnesses.get(step, ()))
                 standing = found.keys() | unclear
-                await self._findings.note_gone(connection, step, standing, self._instance.clock())
+                await self._findings.note_gone(document.name, step, standing, self._instance.clock())
                 if hold is not None and not (holding or unclear) and _may_end_by_itself(hold):
                     await self._order_release(hold, client, pinned[step])
 
-    async def _update_hold(self, hold: Hold, holding: Sequence[Finding]) -> None:
+    async def _update_hold(self, hold: Hold, holding: Sequence[Finding], document: ConnectionDoc) -> None:
         """Gives a hold the cause that the account shows now, where it shows its former one no longer."""
         if not holding or not hold_cause(hold.cause).is_account_change:
             return
         if not await self._findings.explain(hold, holding):
             now, first = self._instance.clock(), holding[0]
-            changed = replace(hold, cause=first.cause, detail=first.detail)
+            incident = self._incident(document, first)
+            changed = replace(hold, cause=first.cause, detail=first.detail, incident=incident)
             if await self._instance.journal.change_hold(changed, now):
                 log.warning("%s step %s is held: %s", hold.workflow, hold.step, first.detail)
                 await self._findings.note_held(changed, first, now)
+
+    def _incident(self, document: ConnectionDoc, finding: Finding) -> str:
+        # How many profiles lost a property differs from step to step.
+        subject = finding.detail if finding.property is None else finding.evidence
+        return incident_of(
+            finding.cause,
+            subject,
+            document.name,
+            account=account_key(document),
+            key=document.key,
+            revision=document.revision,
+        )
 
     async def _unclear(self, step: VersionedStep, witnesses: Sequence[PropertyWitness]) -> set[str]:
         """Finds the evidence of lost properties that no profiles show again: those findings stand."""
@@ -249,6 +269,10 @@ class AccountChecker:
         self._findings.note_release_ordered(hold.key)
         await self._instance.journal.submit_command("release", hold.release_arguments(), "askel", now)
         log.info("%s step %s: the cause of its hold is gone", hold.workflow, hold.step)
+
+
+def _only_warns(findings: Iterable[Finding]) -> bool:
+    return all(finding.policy == "warn" for finding in findings)
 
 
 def _may_end_by_itself(hold: Hold) -> bool:

@@ -43,7 +43,7 @@ class KnownFindings:
 
     async def note_held(self, hold: Hold, finding: Finding, now: int) -> None:
         """Notes that the hold of a step is for this finding by now."""
-        await self._note_finding(hold.connection, hold.key, finding, True, now)
+        await self._note_finding(hold, finding, True, now)
 
     async def lost_properties(self, step: VersionedStep) -> dict[str, str | None]:
         """Returns the findings about lost properties of a step, by evidence: the property, where it is known."""
@@ -64,13 +64,18 @@ class KnownFindings:
         return finding.evidence in (self._findings_by_step or {}).get(step, {})
 
     async def handle_finding(
-        self, connection: str, step: VersionedStep, finding: Finding, hold: Hold | None, now: int
+        self, wanted: Hold, finding: Finding, hold: Hold | None, incidents: Collection[str], now: int
     ) -> bool:
-        """Acts on a finding; `hold` is the step's present hold. Returns True where the step must not send."""
+        """Acts on a finding. Returns True where the step must not send.
+
+        `wanted` is the hold that it makes, `hold` the step's present one; `incidents` are those that hold steps.
+        """
+        step = wanted.key
         known = (await self._load()).get(step, {}).get(finding.evidence)
         if finding.policy == "warn":
             if known is None:
-                await self._note_finding(connection, step, finding, False, now, warn=True)
+                quiet = wanted.incident in incidents
+                await self._note_finding(wanted, finding, False, now, warn=not quiet)
             return False
         if (
             known is not None
@@ -85,13 +90,12 @@ class KnownFindings:
         ours = hold is not None and (hold.cause, hold.detail) == (finding.cause, finding.detail)
         if not ours:
             # The hold first: a crash in between leaves it placed, and the finding is noted at the next check.
-            wanted = Hold(connection, *step, finding.cause, finding.detail, now)
             ours = await self._journal.add_hold(wanted, now)
             if ours:
                 self._ordered_releases.discard(step)
                 log.warning("%s step %s is held: %s", step[0], step[2], finding.detail)
         if known is None or (ours and not known["held"]):
-            await self._note_finding(connection, step, finding, ours, now)
+            await self._note_finding(wanted, finding, ours, now)
         return True
 
     async def note_gone(
@@ -105,7 +109,7 @@ class KnownFindings:
             workflow, version, name = step
             detail = {"evidence": evidence, "cause": known["cause"], "version": version}
             decision = Decision(OVER_KIND, "askel", connection, workflow, name, detail)
-            if known["policy"] == "warn":
+            if known["policy"] == "warn" and not await self._is_known_elsewhere(known.get("incident")):
                 notice = WarningNotice("over", connection, workflow, name, known["cause"], known["detail"])
                 await self._journal.add_notice(notice, decision, now)
             else:
@@ -120,16 +124,9 @@ class KnownFindings:
             self._released = {each for each in self._released if each[0][0] in workflows}
 
     async def _note_finding(
-        self,
-        connection: str,
-        step: VersionedStep,
-        finding: Finding,
-        held: bool,
-        now: int,
-        *,
-        warn: bool = False,
+        self, hold: Hold, finding: Finding, held: bool, now: int, *, warn: bool = False
     ) -> None:
-        workflow, version, name = step
+        connection, (workflow, version, name) = hold.connection, hold.key
         detail = {
             "version": version,
             "cause": finding.cause,
@@ -138,14 +135,22 @@ class KnownFindings:
             "policy": finding.policy,
             "held": held,
             "property": finding.property,
+            "incident": hold.incident,
         }
         decision = Decision(FOUND_KIND, "askel", connection, workflow, name, detail)
-        if warn:
+        if warn and not await self._is_known_elsewhere(hold.incident):
             notice = WarningNotice("warning", connection, workflow, name, finding.cause, finding.detail)
             await self._journal.add_notice(notice, decision, now)
         else:
             await self._journal.write_decision(decision, now)
-        (await self._load()).setdefault(step, {})[finding.evidence] = detail
+        (await self._load()).setdefault(hold.key, {})[finding.evidence] = detail
+
+    async def _is_known_elsewhere(self, incident: str | None) -> bool:
+        """Checks whether a step has a finding of this incident already: it is announced once."""
+        of_steps = (await self._load()).values()
+        return bool(incident) and any(
+            known.get("incident") == incident for of_step in of_steps for known in of_step.values()
+        )
 
     async def _load(self) -> dict[VersionedStep, dict[str, dict[str, Any]]]:
         if self._findings_by_step is None:

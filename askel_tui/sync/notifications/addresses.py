@@ -30,7 +30,7 @@ class Address:
 
     def wants(self, notice: Notice) -> bool:
         """Checks whether a notice is to be delivered here."""
-        return not notice.quiet and self.connection in (None, notice.connection)
+        return not notice.quiet if self.connection is None else self.connection in notice.connections
 
 
 def list_addresses(settings: Mapping[str, Any], connections: Iterable[ConnectionDoc]) -> list[Address]:

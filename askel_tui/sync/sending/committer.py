@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from askel_tui.core.hold_causes import KEY_CAUSES, Cause
+from askel_tui.core.incidents import incident_of
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import DelayedOperation, Hold, SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
@@ -148,7 +149,15 @@ class Committer:
                 by_step.setdefault(_step(stored), []).append(stored)
             for key, operations in by_step.items():
                 until = None if each.wait_ms is None else now + each.wait_ms
-                hold = Hold(self._to.name, *key, each.cause, each.detail, now, until=until)
+                incident = incident_of(
+                    each.cause,
+                    each.detail,
+                    self._to.name,
+                    account=self._to.account,
+                    key=self._to.key,
+                    revision=self._to.revision,
+                )
+                hold = Hold(self._to.name, *key, each.cause, each.detail, now, until=until, incident=incident)
                 yield _Transaction(hold=hold, held=operations, keep_carrying=each.keep_request_open)
 
 

@@ -158,5 +158,6 @@ async def failures(
 
 @reads
 async def notices(instance: Instance, after: int) -> list[Notice]:
-    """Reads notices with a larger `seq` than `after`, oldest first."""
-    return await instance.journal.notices(after)
+    """Reads notices with a larger `seq` than `after`, oldest first: one of each incident."""
+    found = await instance.journal.notices(after)
+    return [each for each in found if not each.quiet or each.kind not in ("hold", "recovery")]

@@ -43,15 +43,17 @@ async def test_reminders_wait_for_their_time_and_end_with_the_hold(desk: Desk) -
     journal = desk.journal
     await journal.add_hold(hold("list"), NOW)
     await journal.add_hold(hold("points"), NOW)
-    assert await journal.add_reminders(NOW, NOW + 1) == 0
-    assert await journal.add_reminders(NOW + 1, NOW + 2) == 1
-    assert await journal.add_reminders(NOW + 2, NOW + 3) == 0
+    assert await journal.add_reminders([10, 60], NOW + 9) == 0
+    assert await journal.add_reminders([10, 60], NOW + 10) == 1
+    assert await journal.add_reminders([10, 60], NOW + 59) == 0
     [reminder] = [each for each in await journal.notices() if each.kind == "reminder"]
     assert not reminder.quiet
     assert "step list, workflow welcome, step points are held" in reminder.text
+    times = [NOW + after for after in range(61, 200) if await journal.add_reminders([10, 60], NOW + after)]
+    assert times == [NOW + 61, NOW + 121, NOW + 181]
     for step in ("list", "points"):
         await journal.release_hold(WORKFLOW, step, decision("release", step), NOW)
-    assert await journal.add_reminders(NOW + 100, NOW + 100) == 0
+    assert await journal.add_reminders([10, 60], NOW + 1_000) == 0
 
 
 async def test_a_warning_comes_with_its_decision(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from askel_tui.core.hold_causes import Cause, hold_cause
+from askel_tui.core.incidents import SEPARATOR
 from askel_tui.store.journal.rows import Hold, StoredOperation
 from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
 from askel_tui.store.journal.tables import notices, operations
@@ -16,7 +17,9 @@ from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
-COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats"
+COLUMNS = (
+    "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats, incident"
+)
 """The columns of `holds`, in the order of `Hold`."""
 
 OBSTACLE_CAUSES = {UNMATCHED: Cause.UNMATCHED, OTHER_IDENTITY: Cause.OTHER_IDENTITY}
@@ -46,6 +49,11 @@ _OLDEST_VERSIONS = (
 def read_holds(db: Transaction) -> list[Hold]:
     """Reads all holds, oldest first, each with the number of operations that wait for it."""
     return [decode_hold(row) for row in db.execute(f"SELECT {COLUMNS} FROM holds ORDER BY id")]
+
+
+def _incident(hold: Hold) -> str:
+    """Returns the hold's incident; one without a name is an incident of its connection."""
+    return hold.incident or SEPARATOR.join([hold.cause, hold.connection, hold.detail])
 
 
 def decode_hold(row: Sequence[Any]) -> Hold:
@@ -94,10 +102,13 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     """Holds a step as `add_hold` does, as part of a larger write."""
+    hold = replace(hold, incident=_incident(hold))
+    before = work.db.execute(f"SELECT {COLUMNS} FROM holds WHERE {OF_STEP}", hold.key).fetchone()
     placed = insert_hold(
         work,
         replace(hold, waiting=0),
-        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = excluded.until "
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = excluded.until, "
+        "incident = excluded.incident "
         "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause IN ('outage', 'limit'))",
     )
     if not placed:
@@ -108,6 +119,8 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     )
     apply_hold(work, hold.workflow, hold.version, hold.step)
     announce_hold(work, replace(hold, stays=terms.stays))
+    if before is not None:
+        notices.add_replacement_notice(work.db, decode_hold(before), work.now)
     return True
 
 
@@ -121,7 +134,8 @@ def change_hold(db: Transaction, hold: Hold, now: int) -> bool:
         if found is None or not hold_cause(found[0]).is_account_change:
             return False
         db.execute(
-            f"UPDATE holds SET cause = ?, detail = ? WHERE {OF_STEP}", (hold.cause, hold.detail, *hold.key)
+            f"UPDATE holds SET cause = ?, detail = ?, incident = ? WHERE {OF_STEP}",
+            (hold.cause, hold.detail, _incident(hold), *hold.key),
         )
         announce_hold(work, replace(hold, stays=bool(found[1])))
     return True
@@ -132,12 +146,12 @@ def insert_hold(
 ) -> bool:
     """Stores a hold, by default as one that begins after the last audit entry; returns False where another stays."""
     placed = work.db.execute(
-        f"INSERT INTO holds ({COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        f"INSERT INTO holds ({COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
         "coalesce(?, (SELECT max(seq) FROM audit), 0)) "
         f"ON CONFLICT (workflow, version, step) {on_conflict}",
         (
             hold.connection, hold.workflow, hold.version, hold.step, hold.cause, hold.detail, hold.since, hold.waiting,
-            hold.until, hold.stays, hold.repeats, entry,
+            hold.until, hold.stays, hold.repeats, _incident(hold), entry,
         ),
     )  # fmt: skip
     return placed.rowcount == 1
@@ -145,6 +159,7 @@ def insert_hold(
 
 def announce_hold(work: UnitOfWork, hold: Hold) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
+    hold = replace(hold, incident=_incident(hold))
     (waiting,) = work.db.execute(f"SELECT waiting FROM holds WHERE {OF_STEP}", hold.key).fetchone()
     about = {"cause": hold.cause, "detail": hold.detail, "version": hold.version, "waiting": waiting}
     work.audit.append(
@@ -233,7 +248,7 @@ def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
     return insert_hold(
         work,
         hold,
-        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, incident = excluded.incident "
         "WHERE holds.cause NOT IN ('in_doubt', 'unmatched', 'other_identity')",
     )
 
@@ -251,11 +266,3 @@ def count_waiting(db: Transaction, workflow: str, version: int, added: Mapping[s
         f"UPDATE holds SET waiting = waiting + ? WHERE {OF_STEP}",
         [(number, workflow, version, step) for step, number in added.items()],
     )
-
-
-def add_reminders(db: Transaction, before: int, now: int) -> int:
-    """Adds a reminder for each cause of standing holds whose last notice is older than `before`. Returns how many."""
-    causes: dict[tuple[str, str, str], list[Hold]] = {}
-    for hold in read_holds(db):
-        causes.setdefault((hold.connection, hold.cause, hold.detail), []).append(hold)
-    return sum(notices.add_reminder(db, holds, before, now) for holds in causes.values())

@@ -116,6 +116,7 @@ def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
             until=None,
             stays=False,
             repeats=0,
+            incident="",
         )
         placing.insert_hold(work, kept, entry=entry)
         placing.announce_hold(work, kept)
