@@ -100,7 +100,7 @@ async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]
         assert_snapshot(text_of(app), f"overview-{size[0]}x{size[1]}")
 
 
-@pytest.mark.parametrize("causes", [list(Cause)[:10], list(Cause)[10:]], ids=["first", "last"])
+@pytest.mark.parametrize("causes", [list(Cause)[:8], list(Cause)[8:16], list(Cause)[16:]])
 async def test_every_cause_of_a_hold_is_shown_in_words(
     alone: Any, fixed: None, monkeypatch: pytest.MonkeyPatch, causes: list[Cause]
 ) -> None:
