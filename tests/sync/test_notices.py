@@ -397,8 +397,8 @@ async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_
         bench.instance.state.change_connection("second", notify=[own.url()])
         await bench.take([points(1)])
         async with engine(bench):
-            await until(bench, partial(_told, own, 1))
-            await until(bench, partial(_told, hook, 1))
+            await until(bench, partial(_took, own, 1))
+            await until(bench, partial(_took, hook, 1))
         [report], [theirs] = hook.taken, own.taken
         steps = {(each["connection"], each["step"]): each["waiting"] for each in report["steps"]}
         names = ("tier", "welcome", "points")
@@ -415,5 +415,5 @@ async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_
         assert [each["kind"] for each in own.taken] == ["hold", "recovery"]
 
 
-async def _told(hook: Receiver, count: int) -> bool:
+async def _took(hook: Receiver, count: int) -> bool:
     return len(hook.taken) >= count

@@ -59,7 +59,7 @@ class IncidentMachine(RuleBasedStateMachine):
         self.journal = self.runner.run(open_journal(Path(self.directory.name)))
         self.now = NOW
         self.standing: dict[str, Incident] = {}
-        self.told: list[dict[str, Any]] = []
+        self.delivered: list[dict[str, Any]] = []
         self.expected: list[tuple[str, str]] = []
         """The kinds of notices with their incident, in the order in which they were due."""
         documents = [SimpleNamespace(name=name, key=account, notify=()) for name, account in ACCOUNTS.items()]
@@ -79,7 +79,7 @@ class IncidentMachine(RuleBasedStateMachine):
         self.directory.cleanup()
 
     async def _deliver(self, address: str, message: Message, now_s: int) -> None:
-        self.told.append(message.document)
+        self.delivered.append(message.document)
 
     @rule(
         connection=st.sampled_from(sorted(ACCOUNTS)),
@@ -150,19 +150,19 @@ class IncidentMachine(RuleBasedStateMachine):
             self.runner.run(self.notifier.run_round())
 
     @invariant()
-    def an_incident_is_told_once_and_its_end_once(self) -> None:
-        """Between two tellings of a cause lies its end, and the other way round; nothing is told of but what was."""
+    def an_incident_is_announced_once_and_its_end_once(self) -> None:
+        """Between two tellings of a cause lies its end, and the other way round; nothing is delivered of but what was."""
         kinds: dict[str, list[str]] = {}
         for kind, name in self.expected:
             kinds.setdefault(name, []).append(kind)
-        for told in kinds.values():
-            assert told == ["hold", "recovery"] * (len(told) // 2) + ["hold"] * (len(told) % 2)
-        told = [each["kind"] for each in self.told if each["kind"] != "reminder"]
+        for delivered in kinds.values():
+            assert delivered == ["hold", "recovery"] * (len(delivered) // 2) + ["hold"] * (len(delivered) % 2)
+        delivered = [each["kind"] for each in self.delivered if each["kind"] != "reminder"]
         due = [kind for kind, _ in self.expected]
-        assert told == due[: len(told)]
+        assert delivered == due[: len(delivered)]
 
     @invariant()
-    def what_stands_is_told_with_all_its_steps(self) -> None:
+    def what_stands_is_announced_with_all_its_steps(self) -> None:
         notices = self.runner.run(self.journal.notices())
         loud = [each for each in notices if not each.quiet and each.kind != "reminder"]
         assert [each.kind for each in loud] == [kind for kind, _ in self.expected]
@@ -170,16 +170,16 @@ class IncidentMachine(RuleBasedStateMachine):
             assert self.runner.run(self.journal.holds()) == []
 
     @rule()
-    def all_is_told_and_reminders_name_all_steps(self) -> None:
-        """A day later each cause that stands was told of again, with the steps that it stops by then."""
-        before = len(self.told)
+    def all_is_announced_and_reminders_name_all_steps(self) -> None:
+        """A day later each cause that stands was delivered of again, with the steps that it stops by then."""
+        before = len(self.delivered)
         for hours in (1, 24):
             for wait in (hours * HOUR, 2 * SECOND):
                 self.now += wait
                 self.runner.run(self.notifier.run_round())
-        told = [each["kind"] for each in self.told if each["kind"] != "reminder"]
-        assert told == [kind for kind, _ in self.expected]
-        last = [each for each in self.told[before:] if each["kind"] == "reminder"]
+        delivered = [each["kind"] for each in self.delivered if each["kind"] != "reminder"]
+        assert delivered == [kind for kind, _ in self.expected]
+        last = [each for each in self.delivered[before:] if each["kind"] == "reminder"]
         for incident in self.standing.values():
             named = [{(step["connection"], step["step"]) for step in each["steps"]} for each in last]
             assert any(incident.steps <= each for each in named)
@@ -191,25 +191,27 @@ TestIncidents.settings = examples(60, stateful_step_count=25)
 
 
 def test_some_stories_of_one_cause() -> None:
-    """What the machine finds in time, told once: a key of two connections, and an outage of three accounts."""
+    """What the machine finds in time, delivered once: a key of two connections, and an outage of three accounts."""
     machine = IncidentMachine()
     machine.open()
     try:
         for connection in ("anna", "anna-two"):
             for step in "xy":
                 machine.goes_wrong(connection, step, Cause.KEY_REFUSED)
-        machine.all_is_told_and_reminders_name_all_steps()
+        machine.all_is_announced_and_reminders_name_all_steps()
         for connection in ("ben", "cleo", "dan"):
             machine.goes_wrong(connection, "x", Cause.OUTAGE)
             machine.time_passes(20 * SECOND)
         machine.goes_wrong("ben", "y", Cause.OUTAGE)
-        machine.all_is_told_and_reminders_name_all_steps()
-        assert [each["kind"] for each in machine.told if each["kind"] != "reminder"] == ["hold", "hold"]
-        assert machine.told[0]["connections"] == ["anna", "anna-two"]
+        machine.all_is_announced_and_reminders_name_all_steps()
+        assert [each["kind"] for each in machine.delivered if each["kind"] != "reminder"] == ["hold", "hold"]
+        assert machine.delivered[0]["connections"] == ["anna", "anna-two"]
         for name in list(machine.standing):
             machine.ends(name, machine.standing[name].steps.copy())
-        machine.all_is_told_and_reminders_name_all_steps()
-        machine.what_stands_is_told_with_all_its_steps()
-        assert [each["kind"] for each in machine.told if each["kind"] != "reminder"][2:] == ["recovery"] * 2
+        machine.all_is_announced_and_reminders_name_all_steps()
+        machine.what_stands_is_announced_with_all_its_steps()
+        assert [each["kind"] for each in machine.delivered if each["kind"] != "reminder"][2:] == [
+            "recovery"
+        ] * 2
     finally:
         machine.teardown()
