@@ -151,7 +151,7 @@ class IncidentMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_incident_is_announced_once_and_its_end_once(self) -> None:
-        """Between two tellings of a cause lies its end, and the other way round; nothing is delivered of but what was."""
+        """Between two notices of a cause lies that of its end, and nothing else is delivered."""
         kinds: dict[str, list[str]] = {}
         for kind, name in self.expected:
             kinds.setdefault(name, []).append(kind)
