@@ -167,7 +167,10 @@ class Preparation:
             settlements: Sequence[Settlement] = [await self._make_profile(stored) for stored in missing]
         else:
             settlements = self.decide(missing, lambda _: Known(exists=False)).settlements
-        return Prepared(self.batches(named, "bulk", ids), settlements)
+        # What the read showed of the profiles links their identifiers, as an answer does.
+        shown = {profile.id: profile.identity for profile in found.values() if profile is not None}
+        learned = [Settlement(learned_profiles=shown)] if shown else []
+        return Prepared(self.batches(named, "bulk", ids), [*learned, *settlements])
 
     async def _make_profile(self, stored: StoredOperation) -> Settlement:
         """Makes a profile where none has the identifiers any more; the addition is then tried again."""

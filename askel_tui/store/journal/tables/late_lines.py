@@ -59,6 +59,8 @@ class _Write:
     profile: Identity
     target: Target | None
     request: int
+    opened: int
+    answered: int | None
     fields: FieldNames
 
 
@@ -97,7 +99,8 @@ def _writes(db: Transaction, record_seqs: Sequence[int]) -> list[_Write]:
     """Finds what records wrote of profiles, in the order in which it was answered."""
     kinds = ", ".join(f"'{kind}'" for kind in _FIELDS_OF_KIND)
     rows = db.execute(
-        "SELECT a.seq, r.seq, r.id, a.connection, a.workflow, a.step, a.kind, a.profile, a.target, q.id, q.path "
+        "SELECT a.seq, r.seq, r.id, a.connection, a.workflow, a.step, a.kind, a.profile, a.target, q.id, "
+        "q.opened, q.answered, q.path "
         "FROM records r JOIN audit a ON a.record = r.id AND a.connection = r.connection "
         f"JOIN requests q ON q.id = a.request WHERE r.seq IN (SELECT value FROM json_each(?)) AND a.kind IN ({kinds}) "
         "AND a.status IN ('written', 'unconfirmed') ORDER BY a.seq",
@@ -105,18 +108,19 @@ def _writes(db: Transaction, record_seqs: Sequence[int]) -> list[_Write]:
     ).fetchall()
     bodies: dict[int, WrittenFields] = {}
     found = []
-    for entry, record_seq, record, connection, workflow, step, kind, profile, target, request, path in rows:
+    for *columns, kind, profile, target, request, opened, answered, path in rows:
         if request not in bodies:
             bodies[request] = read_written_fields(path, requests.request_body(db, request))
         identity = Identity(**json.loads(profile))
         fields = bodies[request].for_profile(identity)
         of_kind = frozenset(name for name in fields if name.startswith(_FIELDS_OF_KIND[kind]))
-        named = Target(**json.loads(target)) if target else None
+        entry, record_seq, record, connection, workflow, step = columns
         found.append(
             _Write(
-                entry, record_seq, record, connection, workflow, step, kind, identity, named, request, of_kind
+                entry, record_seq, record, connection, workflow, step, kind, identity,
+                Target(**json.loads(target)) if target else None, request, opened, answered, of_kind,
             )
-        )
+        )  # fmt: skip
     return found
 
 
@@ -145,7 +149,7 @@ def _write_again(work: UnitOfWork, writes: Sequence[_Write]) -> list[int]:
         others = [each for each in writes if _are_one(work.db, write.connection, write.profile, each)]
         lost = {name for name in write.fields if _is_lost(write, name, others)}
         if lost and write.kind in _CALL_OF_KIND and write.workflow in states:
-            over = [each for each in others if each.fields & lost][-1]
+            over = [each for each in others if each.fields & lost and _may_follow(each, write)][-1]
             added += _queue(work, states[write.workflow], write, frozenset(lost), over)
     return [seq for seq in added if seq]
 
@@ -154,7 +158,15 @@ def _is_lost(write: _Write, name: str, writes: Sequence[_Write]) -> bool:
     """Checks whether a field's newest value, which a write wrote, was written over by older records."""
     of_name = [each for each in writes if name in each.fields]
     newest = max(of_name, key=lambda each: (each.record_seq, each.entry))
-    return newest is write and of_name[-1] is not write
+    return newest is write and any(_may_follow(each, write) for each in of_name)
+
+
+def _may_follow(one: _Write, newest: _Write) -> bool:
+    """Checks whether one write may have reached the account after another: it was answered later, or both were on the
+    wire together."""
+    if one.request == newest.request:
+        return False
+    return one.entry > newest.entry or (one.answered or 0) > newest.opened
 
 
 def _queue(
