@@ -77,6 +77,8 @@ class Api:
             sent["Content-Type"] = "application/vnd.api+json"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in sent.items() if value}
+        # Links to pages begin with https://, as Klaviyo's do.
+        target = target.replace("https://", "http://", 1)
         url = URL(target if target.startswith("http") else self.sandbox.url + target, encoded=True)
         async with self.session.request(method, url, data=_sent(body), headers=sent) as answer:
             text = await answer.read()

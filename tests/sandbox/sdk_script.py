@@ -60,7 +60,7 @@ def main(url: str, key: str) -> None:
         message["pages"] += 1
         if not page["links"].get("next"):
             break
-        cursor = page["links"]["next"].replace("http://", "https://")  # else the SDK sees no URL in it
+        cursor = page["links"]["next"]
     fresh = lists.create_list({"data": {"type": "list", "attributes": {"name": "From the SDK"}}})["data"][
         "id"
     ]

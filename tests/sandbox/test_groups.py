@@ -201,3 +201,13 @@ async def test_segments_show_a_write_after_a_while(api: Api) -> None:
     assert await members() == before
     await api.control("POST", "settle")
     assert await members() == before + 1
+
+
+async def test_a_trigger_without_an_id_names_no_list(api: Api) -> None:
+    """A flow that a date fires, or one whose trigger names nothing, keeps lists from being read no more."""
+    for trigger in ({"type": "date"}, {"type": "list"}, {}):
+        await api.control("POST", "flows", {"name": "Birthday", "status": "live", "trigger": trigger})
+    answer = await api.call("get_lists", query={"include": "flow-triggers"})
+    assert answer.status == 200
+    await api.call("get_segments", query={"include": "flow-triggers"})
+    assert (await api.upsert("new@shop.example")).status == 201

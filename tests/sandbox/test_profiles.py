@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.sandbox.api import event_body, members_body
+from tests.support.files import RECORDED
 
 if TYPE_CHECKING:
     from tests.sandbox.api import Api
@@ -107,6 +109,7 @@ async def test_profiles_are_listed_in_pages_in_both_directions(api: Api) -> None
     emails = [one["attributes"]["email"] for page in seen for one in page.data]
     assert emails == sorted((one["email"] for one in (await api.state())["profiles"]), reverse=True)
     assert len(seen[0].data) == 4
+    assert seen[0].body["links"]["next"].startswith("https://127.0.0.1:")
     back = await api.raw("GET", seen[1].body["links"]["prev"])
     assert back.data == seen[0].data
     assert all(set(one["attributes"]) == {"email"} for page in seen for one in page.data)
@@ -145,6 +148,16 @@ async def test_a_profile_can_be_deleted_for_privacy(api: Api) -> None:
     body = {"data": {"type": "data-privacy-deletion-job", "attributes": attributes}}
     assert (await api.call("request_profile_deletion", body=body)).status == 202
     assert "vip@example.com" not in {one.get("email") for one in (await api.state())["profiles"]}
+    again = await api.call("request_profile_deletion", body=body)
+    assert (again.status, again.error["code"]) == (404, "not_found")
+
+
+async def test_the_predictions_of_a_profile_have_the_names_that_were_recorded(api: Api) -> None:
+    recorded = json.loads((RECORDED / "get_profile.200.json").read_text())["response"]["body"]["data"]
+    vip = (await api.call("get_profiles", query={"filter": 'equals(email,"vip@example.com")'})).data[0]["id"]
+    asked = {"additional-fields[profile]": "predictive_analytics"}
+    shown = (await api.call("get_profile", vip, query=asked)).data["attributes"]["predictive_analytics"]
+    assert shown.keys() == recorded["attributes"]["predictive_analytics"].keys()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ class Context:
     def _url_of_page(self, cursor: str) -> str:
         parts = urlsplit(self.raw_path)
         pairs = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "page[cursor]"]
-        return f"{self.base_url}{parts.path}?{urlencode([*pairs, ('page[cursor]', cursor)])}"
+        # Klaviyo's SDK takes a cursor out of a link only where that begins with https://, as Klaviyo's own do.
+        base = self.base_url.replace("http://", "https://", 1)
+        return f"{base}{parts.path}?{urlencode([*pairs, ('page[cursor]', cursor)])}"
 
 
 @dataclass(frozen=True, slots=True)

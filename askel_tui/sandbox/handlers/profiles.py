@@ -191,8 +191,9 @@ def _delete_profile(ctx: Context) -> Reply:
         raise invalid("Exactly one of id, email and phone_number must be given.", "/data/attributes/profile")
     owners = ctx.account.profiles_with(attributes)
     profile = ctx.account.profile(subject.get("id") or "") or (owners[0] if owners else None)
-    if profile is not None:
-        ctx.account.remove_profile(profile)
+    if profile is None:
+        raise not_found("profile", str(given[0]))
+    ctx.account.remove_profile(profile)
     return Reply(ctx.status)
 
 

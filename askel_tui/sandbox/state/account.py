@@ -201,8 +201,11 @@ class Account:
     def flows_triggered_by(self, kind: str, ident: str) -> list[Flow]:
         """Finds the flows whose trigger is this list, segment or metric."""
         wanted = (kind, ident)
+        # A trigger of another kind, such as a date, names nothing.
         return [
-            f for f in self.flows.values() if f.trigger and (f.trigger["type"], f.trigger["id"]) == wanted
+            f
+            for f in self.flows.values()
+            if f.trigger and (f.trigger.get("type"), f.trigger.get("id")) == wanted
         ]
 
     # time and bookkeeping

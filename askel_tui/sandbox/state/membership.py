@@ -60,7 +60,7 @@ def segments_with_live_flow(account: Account, profile: Profile) -> set[str]:
         trigger = flow.trigger
         if trigger is None or trigger.get("type") != "segment" or flow.status != "live" or flow.archived:
             continue
-        segment = account.segments.get(trigger["id"])
+        segment = account.segments.get(trigger.get("id") or "")
         if segment is not None and segment.id not in found and account.in_segment(segment, profile):
             found.add(segment.id)
     return found

@@ -120,7 +120,7 @@ class Flow:
     @property
     def trigger_type(self) -> str:
         """The `trigger_type` that Klaviyo shows; for a segment that is not documented (docs/klaviyo.md 8)."""
-        return _TRIGGER_TYPES.get(self.trigger["type"] if self.trigger else "", "Unconfigured")
+        return _TRIGGER_TYPES.get(str(self.trigger.get("type")) if self.trigger else "", "Unconfigured")
 
 
 _TRIGGER_TYPES: Final = {
