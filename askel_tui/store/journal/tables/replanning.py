@@ -272,7 +272,7 @@ class _Requeue:
             row = rows[seq]
             hold = Hold(
                 row.connection, row.workflow, row.version, row.step, placing.OBSTACLE_CAUSES[replan.mark],
-                f"{row.record}: {replan.reason}", work.now,
+                placing.OBSTACLE_DETAILS[replan.mark], work.now,
             )  # fmt: skip
             if placing.hold_for_obstacle(work, hold):
                 self.obstacles.append((row.version, row.step))

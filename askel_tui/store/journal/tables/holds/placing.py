@@ -22,6 +22,12 @@ COLUMNS = (
 )
 """The columns of `holds`, in the order of `Hold`."""
 
+OBSTACLE_DETAILS = {
+    UNMATCHED: "a newer version refuses records that this one planned",
+    OTHER_IDENTITY: "a newer version names other profiles for records that this one planned",
+}
+"""The detail of such a hold, by mark. It names nobody: the preview of re-planning says what is so of each record."""
+
 OBSTACLE_CAUSES = {UNMATCHED: Cause.UNMATCHED, OTHER_IDENTITY: Cause.OTHER_IDENTITY}
 """The cause of the hold of operations that neither plan may send, by their mark."""
 
@@ -248,7 +254,8 @@ def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
     return insert_hold(
         work,
         hold,
-        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, incident = excluded.incident "
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = NULL, stays = 0, repeats = 0, "
+        "incident = excluded.incident "
         "WHERE holds.cause NOT IN ('in_doubt', 'unmatched', 'other_identity')",
     )
 

@@ -22,7 +22,7 @@ _RELEASE = (
     f"AND connection = :connection AND mark NOT IN ({UNMATCHED}, {OTHER_IDENTITY})"
 )
 _OBSTACLE = (
-    "SELECT mark, reason, count(*) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
+    "SELECT mark, count(*) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
     f"AND state = {HELD} AND mark IN ({UNMATCHED}, {OTHER_IDENTITY}) GROUP BY mark ORDER BY mark"
 )
 
@@ -105,14 +105,13 @@ def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
     """Holds what neither plan may send, and what no release lets go therefore: only another cause ended."""
     left = work.db.execute(_OBSTACLE, (hold.workflow, hold.version, hold.step)).fetchall()
     if left:
-        mark, reason, _ = left[0]
-        cause, waiting = placing.OBSTACLE_CAUSES[mark], sum(number for *_, number in left)
+        mark = left[0][0]
         kept = replace(
             hold,
-            cause=cause,
-            detail=reason,
+            cause=placing.OBSTACLE_CAUSES[mark],
+            detail=placing.OBSTACLE_DETAILS[mark],
             since=work.now,
-            waiting=waiting,
+            waiting=sum(number for _, number in left),
             until=None,
             stays=False,
             repeats=0,
