@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "workflow": _entry("workflow", "workflow", "Workflows as files: apply, activate, show.", _WORKFLOWS),
     "ingest": _entry("ingest", "ingest", "Read records from a file.", _WORKFLOWS),
     "dry-run": _entry("dry_run", "dry_run", "Show what would be written.", _WORKFLOWS),
+    "reconcile": _entry(
+        "dry_run", "reconcile", "Compare what was written with what Klaviyo holds.", _RUNNING
+    ),
     "daemon": _entry("daemon", "daemon", "Keep records moving into Klaviyo.", _RUNNING),
     "status": _entry("status", "status", "Show backlog, holds and budgets.", _RUNNING),
     "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),

@@ -32,7 +32,7 @@ from askel_tui.services.dry_run_result import (
     RequestPreview,
     Totals,
 )
-from askel_tui.services.sent_records import Sent, find_sent
+from askel_tui.services.reconciling.sent_records import Sent, find_sent
 from askel_tui.sync.instance import Instance
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from askel_tui.core.planning.disposition import dropped_event
 from askel_tui.core.planning.plan import Plan
 from askel_tui.core.planning.rehearsal import RehearsedOperation, Skip
 from askel_tui.core.problems import Problem
-from askel_tui.services.sent_records import Sent
+from askel_tui.services.reconciling.sent_records import Sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from askel_tui.cli.common import (
     json_option,
     open_instance,
 )
-from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
+from askel_tui.cli.output import bold, format_cell, put, put_json, put_message, put_table
 from askel_tui.cli.record_options import (
     confirm_guesses,
     file_options,
@@ -184,3 +184,56 @@ def _format_value(value: object) -> str:
     if value is None:
         return "–"
     return truncate(format_cell(json.dumps(value, ensure_ascii=False)), MAX_VALUE_CELLS)
+
+
+@click.command()
+@click.argument("workflow")
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    help="How many of the newest records that were sent.",
+)
+@json_option
+@asynchronous
+async def reconcile(workflow: str, sample: int, as_json: bool) -> None:
+    """Compare what WORKFLOW has written, as the audit has it, with what Klaviyo holds now; writes nothing.
+
+    Reads profiles, lists and consent of the newest records. What others changed since is counted apart; it exits 3
+    where a value is another one and nobody is known to have changed it.
+
+    \b
+    Example:
+      askel reconcile first-points-welcome --sample 200
+    """
+    from askel_tui.services.json_documents import to_json
+    from askel_tui.services.reconciling.reconcile import reconcile as compare
+
+    async with open_instance() as instance:
+        found = await compare(instance, workflow, sample)
+    if as_json:
+        put_json(to_json(found))
+    else:
+        put_table(
+            ("record", "profile", "field", "sent", "now", ""),
+            [
+                (
+                    row.record,
+                    next(iter(row.profile.values()), ""),
+                    row.field,
+                    _format_value(row.sent),
+                    _format_value(row.now),
+                    row.outcome.replace("_", " "),
+                )
+                for row in found.rows
+            ],
+        )
+        put(
+            f"{pluralize(found.records, 'record')}, {pluralize(found.profiles, 'profile')}: "
+            f"{found.same:,} of {pluralize(found.fields, 'field')} as sent, "
+            f"{found.changed_since:,} changed by others since, {found.rewritten:,} written again by later records, "
+            f"{found.different:,} different, {found.missing:,} of profiles that are gone"
+        )
+    if found.different or found.missing:
+        exit_with(ExitCode.REFUSED)
