@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from askel_tui.store.locks import OwnershipLock
+from tests.support.bad_days import change
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
@@ -191,3 +192,16 @@ async def test_what_can_not_be_written_is_said_before_anything_is_sent(
     assert said in answer.text
     reads = [entry for entry in api.bench.requests(after=before) if entry["method"] != "GET"]
     assert reads == []
+
+
+async def test_a_write_of_which_klaviyo_left_something_out_says_so(api: RunningApi) -> None:
+    change(api.bench, "PATCH", "settings", dropped_phones=["+1555"])
+    body = {"profile": {**ADA, "phone_number": "+15555550100"}, "attributes": {"first_name": "Ada"}}
+    report = (await api.http.post(f"{HERE}/profiles", json=body)).json()
+    assert [receipt["differences"] for receipt in report["receipts"]] == [
+        [{"field": "phone_number", "sent": "+15555550100", "answered": None}]
+    ]
+    event = {"profile": {"email": "qa@test.com"}, "metric": "Gift Used"}
+    [receipt] = (await api.http.post(f"{HERE}/events", json=event)).json()["receipts"]
+    assert (receipt["status"], receipt["differences"]) == ("unconfirmed", [])
+    assert receipt["detail"] == "Klaviyo keeps no events of test.com"

@@ -66,7 +66,9 @@ def test_a_filter_that_may_keep_a_flow_from_firing_is_reported(askel: Askel, acc
     trigger = {"type": "metric", "id": "MeMFst", "trigger_filter": {"condition_groups": [{"conditions": []}]}}
     account.control("PATCH", "flows/MeFPts", {"trigger": trigger})
     words = ("flow", "fire", "maple-ember", "First Points Thanks", "fired@example.com")
-    assert "has a filter" in askel(*words).stderr
+    message = askel(*words).stderr
+    assert "has a filter" in message
+    assert "Klaviyo keeps no events of example.com" in message
 
 
 def test_a_flow_that_cannot_be_fired(askel: Askel) -> None:

@@ -235,6 +235,7 @@ def _write_answer(written: writes.WriteResult, warnings: Sequence[str]) -> Write
             target=dict(entry.target) if entry.target is not None else None,
             ms=entry.ms,
             audit=entry.position,
+            differences=[dict(each) for each in (entry.response or {}).get("differences") or ()],
         )
         for entry in written.entries
     ]

@@ -168,6 +168,12 @@ class Receipt(_ClosedModel):
     target: dict[str, Any] | None = None
     ms: int | None = None
     audit: Annotated[int, Field(description="The audit entry's `position`.")]
+    differences: Annotated[
+        list[dict[str, Any]],
+        Field(
+            description="What Klaviyo's answer shows otherwise than it was sent: `field`, `sent`, `answered`."
+        ),
+    ] = []
 
 
 class WriteAnswer(_ClosedModel):

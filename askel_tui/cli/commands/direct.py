@@ -18,6 +18,7 @@ from askel_tui.cli.common import (
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.core.requests.differences import describe_differences
 
 if TYPE_CHECKING:
     from askel_tui.services.direct.writes import WriteResult
@@ -130,6 +131,11 @@ def _put_result(fired: WriteResult, flow: str) -> None:
         put_message(f"step {entry.step}, {entry.kind}: {(entry.response or {}).get('detail') or 'failed'}")
     if failures:
         exit_with(ExitCode.FAILED)
+    for entry in fired.entries:
+        response = entry.response or {}
+        for words in (describe_differences(response.get("differences")), response.get("detail")):
+            if words and entry.status in ("written", "unconfirmed"):
+                put_message(f"step {entry.step}, {entry.kind}: {words}")
     if not fired.complete:
         put_message(f"{flow} is not fired yet: it waits or is held (`askel status`, `askel hold list`)")
         exit_with(ExitCode.REFUSED)
