@@ -11,7 +11,7 @@ from typing import Any
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
 from askel_tui.store.journal.states import FAILED
-from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, record_commitment
+from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, commitment, record_head
 from askel_tui.store.journal.tables.audit.encoding import join_actor
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
@@ -35,6 +35,7 @@ def accept_records(
     """Stores records that are not stored yet; returns one result per record, in order."""
     results: list[AcceptResult] = []
     salts = db.random_bytes(SALT_BYTES * len(records))
+    heads: dict[str | None, bytes] = {}
     for index, (record_id, event, actor, body) in enumerate(records):
         salt = salts[SALT_BYTES * index : SALT_BYTES * (index + 1)]
         stored = db.execute(
@@ -43,10 +44,10 @@ def accept_records(
             (connection, record_id, event, now, actor, body, salt),
         )
         if stored.rowcount == 1:
-            db.accepted[inserted_id(stored)] = (
-                connection,
-                record_commitment(salt, connection, now, actor, body),
-            )
+            head = heads.get(actor)
+            if head is None:
+                head = heads[actor] = record_head(connection, now, actor)
+            db.accepted[inserted_id(stored)] = connection, commitment(salt, head + body)
             results.append("new")
         else:
             results.append(_compare(db, connection, record_id, body))

@@ -93,7 +93,7 @@ class AuditChain:
         (self._row,) = db.execute("SELECT seq FROM audit_head").fetchone()
         self._first: int = self._row
         self._written = self._row
-        self._salts = b""
+        self._salts: list[bytes] = []
         self._frames: dict[tuple[Any, ...], _Frame] = {}
 
     def append(
@@ -241,8 +241,9 @@ class AuditChain:
 
     def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
         if not self._salts:
-            self._salts = self._db.random_bytes(SALT_BYTES * SALTS_PER_BLOCK)
-        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+            block = self._db.random_bytes(SALT_BYTES * SALTS_PER_BLOCK)
+            self._salts = [block[at : at + SALT_BYTES] for at in range(0, len(block), SALT_BYTES)]
+        salt = self._salts.pop()
         chain = frame.chain
         payload = commitment(salt, payload_bytes(profile, frame.response))
         number = chain.number + 1

@@ -8,6 +8,7 @@ account is not known has two of its own; once the account is known they are clos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from askel_tui.store.journal.transaction import Transaction, inserted_id
@@ -96,9 +97,7 @@ def chain_name(db: Transaction, connection: str, kind: ChainKind) -> str:
     if account is not None:
         return f"account:{account}/{kind}"
     # A connection of a name that was used before begins anew where the old one's chain was closed.
-    names = (
-        f"connection:{connection}{'' if number == 1 else f'~{number}'}/{kind}" for number in range(1, 1_000)
-    )
+    names = (f"connection:{connection}{'' if number == 1 else f'~{number}'}/{kind}" for number in count(1))
     closed = "SELECT 1 FROM audit_chains WHERE name = ? AND closed"
     return next(name for name in names if db.execute(closed, (name,)).fetchone() is None)
 

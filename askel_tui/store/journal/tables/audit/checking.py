@@ -21,9 +21,10 @@ from askel_tui.store.journal.tables.audit.commitments import (
     ascii_json,
     body_digest,
     chain_hash,
+    commitment,
     entry_frame,
     entry_hash,
-    record_commitment,
+    record_head,
 )
 from askel_tui.store.journal.tables.audit.encoding import pack_operation_id
 from askel_tui.store.journal.tables.audit.queries import COLUMNS, entry_fields, entry_payload
@@ -259,7 +260,7 @@ class AuditChecker:
             try:
                 written = json.loads(body)
                 same = (ident, event) == (written["id"], written["event"])
-                part = record_commitment(salt, connection, received, actor, body)
+                part = commitment(salt, record_head(connection, received, actor) + body)
             except (ValueError, TypeError, KeyError, AttributeError):
                 return str(ident)
             if not same or len(salt) != SALT_BYTES or parts[at[seq] : at[seq] + DIGEST_BYTES] != part:

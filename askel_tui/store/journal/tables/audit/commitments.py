@@ -93,10 +93,10 @@ def entry_hash(
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
-def record_commitment(salt: bytes, connection: str, received: int, actor: str | None, body: bytes) -> bytes:
-    """Commits to an accepted record: its connection, the time of its receipt, who handed it in, and its body."""
-    head = f"[{json_text(connection)},{received},{json_text(actor)}]".encode()
-    return commitment(salt, head + body)
+def record_head(connection: str, received: int, actor: str | None) -> bytes:
+    """Encodes what an acceptance commits to before a record's body: its connection, the time of its receipt and who
+    handed it in."""
+    return f"[{json_text(connection)},{received},{json_text(actor)}]".encode()
 
 
 def body_digest(
@@ -108,14 +108,14 @@ def body_digest(
     """
     if sum(lengths) != len(body) or len(salts) != SALT_BYTES * len(lengths):
         return None
-    commitments = []
-    for index, (salt, part) in enumerate(body_parts(body, lengths, salts)):
-        if index in erased:
-            if salt != bytes(SALT_BYTES) or part.removesuffix(b",") != ERASED_PART:
-                return None
-            commitments.append(erased[index])
-        else:
-            commitments.append(commitment(salt, part))
+    commitments = [commitment(salt, part) for salt, part in body_parts(body, lengths, salts)]
+    for index, kept in erased.items():
+        if index not in range(len(commitments)):
+            return None
+        salt, part = list(body_parts(body, lengths, salts))[index]
+        if salt != bytes(SALT_BYTES) or part.removesuffix(b",") != ERASED_PART:
+            return None
+        commitments[index] = kept
     return hashlib.sha256(b"".join(commitments)).digest()
 
 
