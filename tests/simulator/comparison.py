@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from askel_tui.core.operations import operation_id
 from askel_tui.store.journal.rows import AuditEntry
 from tests.simulator.reference import Reference
 from tests.simulator.run import Ending
-from tests.simulator.story import Story
-from tests.simulator.workflows import CONNECTION, IDENTIFIERS, VERSIONS
+from tests.simulator.story import Story, person_of
+from tests.simulator.workflows import CONNECTION, IDENTIFIERS, VERSIONS, Step
 
-ENDS = {"written", "unconfirmed", "failed", "skipped", "passed", "discarded"}
-"""The words of the audit for the end of an operation."""
+ENDS = {"written", "unconfirmed", "failed", "skipped", "passed"}
+"""The words of the audit for the end of an operation; what is discarded was planned anew, or is not done any more."""
 
 FITTING: dict[str, set[str]] = {
     "done": {"written", "unconfirmed", "skipped"},
@@ -30,6 +30,9 @@ A state write that later ones wrote over may be skipped; what had nothing to do 
 back. What the account holds in the end says whether that was right.
 """
 
+ON_THE_WIRE_MS = 15_000
+"""The time within which what is on the wire is answered, where nothing goes wrong."""
+
 Key = tuple[str, str, str]
 """Workflow, record and step."""
 
@@ -41,7 +44,20 @@ def differences(story: Story, ending: Ending) -> list[str]:
         return found
     ends = _ends(ending)
     reference = _execute(story, ending, ends)
+    found += _of_the_versions(story, ending, ends)
     return [*found, *_of_the_account(ending, reference), *_of_the_audit(ends, reference)]
+
+
+def _of_the_versions(story: Story, ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> Iterator[str]:
+    """Finds what an older version sent though it was to be planned anew."""
+    if {"faults", "crashes", "clock"} & {*story.kinds}:
+        return  # what is in doubt stays under its version
+    for workflow, version, unsent, at in ending.switches:
+        for (of, record, step), entries in ends.items():
+            for entry in entries if of == workflow and unsent == "replan" else ():
+                late = entry.at > at + ON_THE_WIRE_MS and entry.request is not None
+                if late and 0 < _version(workflow, record, step, [entry]) < version:
+                    yield f"{workflow} {record} {step}: sent under an older version after {version} was activated"
 
 
 def _of_the_run(ending: Ending) -> Iterator[str]:
@@ -57,23 +73,61 @@ def _of_the_run(ending: Ending) -> Iterator[str]:
 
 def _execute(story: Story, ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> Reference:
     answers = {key: entries[-1].status == "passed" for key, entries in ends.items()}
-    planned = _versions(ending, ends)
-    reference = Reference(story.known, answers)
+    reference = Reference(story.known, answers, ending.renames, _done_at(ending, ends))
     for record in ending.records:
         for workflow in VERSIONS:
-            version = ending.versions[workflow][planned.get((workflow, record["id"]), 1) - 1]
-            reference.execute(record, workflow, VERSIONS[workflow][version])
+            reference.execute(record, workflow, _steps(ending, ends, workflow, record["id"]))
+    for person in reference.people:
+        reference.rename_properties(person, None)
     return reference
 
 
-def _versions(ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> dict[tuple[str, str], int]:
-    """Finds the version under which each record was planned by each workflow: an operation's id names it."""
-    found: dict[tuple[str, str], int] = {}
-    for (workflow, record, step), entries in ends.items():
-        for version in range(1, len(ending.versions[workflow]) + 1):
-            if operation_id(CONNECTION, workflow, version, record, step) == entries[-1].operation:
-                found[workflow, record] = version
+def _done_at(ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> dict[Key, int]:
+    """Finds when steps were done; one that was held back counts as done when the person's next record was at the
+    latest, which it was not to write over."""
+    keys_of: dict[str, list[Key]] = defaultdict(list)
+    for key in ends:
+        keys_of[key[1]].append(key)
+    latest: dict[str, int] = {}
+    found: dict[Key, int] = {}
+    for record in reversed(ending.records):
+        person = person_of(record["data"])
+        for key in keys_of[record["id"]]:
+            found[key] = min(ends[key][-1].at, latest.get(person, ends[key][-1].at))
+        for key in keys_of[record["id"]]:
+            latest[person] = min(found[key], latest.get(person, found[key]))
     return found
+
+
+def _steps(ending: Ending, ends: Mapping[Key, list[AuditEntry]], workflow: str, record: str) -> list[Step]:
+    """Finds what was planned of a record: the newest of its versions, but for what was done under older ones."""
+    applied = [VERSIONS[workflow][number] for number in ending.versions[workflow]]
+    version_of = {
+        step["id"]: _version(workflow, record, step["id"], ends.get((workflow, record, step["id"]), []))
+        for steps in applied
+        for step in steps
+    }
+    newest = max(version_of.values()) or 1
+    older = [
+        step
+        for number, steps in enumerate(applied[: newest - 1], 1)
+        for step in steps
+        if version_of[step["id"]] == number
+    ]
+    done = {step["id"] for step in older}
+    return [*older, *(step for step in applied[newest - 1] if step["id"] not in done)]
+
+
+def _version(workflow: str, record: str, step: str, entries: Sequence[AuditEntry]) -> int:
+    """Finds the version under which a step was done, which its operation's id names; 0 where it was not."""
+    return next(
+        (
+            version
+            for version in range(1, 100)
+            if entries and operation_id(CONNECTION, workflow, version, record, step) == entries[-1].operation
+        ),
+        0,
+    )
 
 
 def _ends(ending: Ending) -> dict[Key, list[AuditEntry]]:

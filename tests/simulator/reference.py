@@ -30,6 +30,8 @@ class Person:
     left: set[str] = field(default_factory=set)
     """The lists that the person was unsubscribed from."""
     events: list[tuple[str, int]] = field(default_factory=list)
+    renamed: int = 0
+    """The number of the account's renamings of properties that this person has been through."""
 
     def shown(self) -> dict[str, Any]:
         """Returns all of it, to be compared."""
@@ -51,10 +53,19 @@ class Refused(Exception):
 class Reference:
     """Executes records one by one."""
 
-    def __init__(self, known: Sequence[Mapping[str, str]], answers: Facts) -> None:
+    def __init__(
+        self,
+        known: Sequence[Mapping[str, str]],
+        answers: Facts,
+        renames: Sequence[tuple[int, str, str]] = (),
+        done_at: Mapping[tuple[str, str, str], int] | None = None,
+    ) -> None:
+        """Takes from the run what gates answered, which properties were renamed when, and when steps were done."""
         self.people = [Person(dict(each)) for each in known]
         self.outcomes: dict[tuple[str, str, str], Outcome] = {}
         self._answers = answers
+        self._renames = renames
+        self._done_at = done_at or {}
 
     def execute(self, record: Mapping[str, Any], workflow: str, steps: Sequence[Step]) -> None:
         """Does all steps of a workflow for a record, if it is about that event."""
@@ -92,6 +103,7 @@ class Reference:
                 return "done" if self._answers.get(key, True) else "stopped"
             case "upsert":
                 person = self.update(who)
+                self.rename_properties(person, self._done_at.get(key))
                 person.first_name = data[step["first_name"]]
                 for name, source in step["properties"].items():
                     person.properties[name] = data[source]
@@ -115,6 +127,15 @@ class Reference:
                 found[0].lists.discard(step["list"])
                 found[0].left.add(step["list"])
         return "done"
+
+    def rename_properties(self, person: Person, until: int | None) -> None:
+        """Renames what somebody else renamed in the account before a time."""
+        for at, before, after in self._renames[person.renamed :]:
+            if until is not None and at > until:
+                return
+            person.renamed += 1
+            if before in person.properties:
+                person.properties[after] = person.properties.pop(before)
 
     def holders(self, who: Mapping[str, str]) -> list[Person]:
         """Finds the people who have one of the identifiers, that of the strongest first."""

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.sandbox.http import control_groups
@@ -56,6 +56,10 @@ class Ending:
     state: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, list[int]] = field(default_factory=dict)
     """The versions of each workflow that were applied: which of `VERSIONS` each is."""
+    switches: list[tuple[str, int, str, int]] = field(default_factory=list)
+    """Activations while it ran: workflow, version, what became of what was unsent, and when (milliseconds)."""
+    renames: list[tuple[int, str, str]] = field(default_factory=list)
+    """Properties that were renamed in the account: when (milliseconds), from and to."""
     self_made_429s: int = 0
     ended: str | None = None
     """How the engine ended where it should not have."""
@@ -176,7 +180,10 @@ class _Run:
                 home = self.directory / f"home-{self.lives + 1}"
                 self.process.crash_at(Crash(what["commits"], home, what["last"], what["torn_at"]))
             case "version":
-                await self.switch(what["workflow"], what["version"])
+                await self.switch(what["workflow"], what["version"], what["unsent"])
+            case "rename":
+                self.ending.renames.append((self.clock.wall(), what["from"], what["to"]))
+                control_groups.rename_property(self.klaviyo.account, what["from"], what["to"])
             case command:
                 await self.command(command, what)
 
@@ -187,9 +194,16 @@ class _Run:
         except AskelError as why:
             self.note(f"REFUSED {name}: {why}")
 
-    async def switch(self, workflow: str, version: int) -> None:
-        await self.apply(workflow, version)
-        await workflows.activate(self.process.instance, workflow, ACTOR)
+    async def switch(self, workflow: str, version: int, unsent: Literal["replan", "keep"]) -> None:
+        """Applies and activates a version, unless its list is gone."""
+        try:
+            await self.apply(workflow, version)
+        except workflows.InvalidWorkflow as why:
+            self.note(f"REFUSED apply: {why}")
+            return
+        newest = len(self.ending.versions[workflow])
+        await workflows.activate(self.process.instance, workflow, ACTOR, unsent=unsent)
+        self.ending.switches.append((workflow, newest, unsent, self.clock.wall()))
 
     async def apply(self, workflow: str, version: int) -> None:
         instance = self.process.instance

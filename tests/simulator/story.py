@@ -9,10 +9,21 @@ from typing import Any, Final
 from tests.simulator.account import LISTS
 from tests.simulator.workflows import EVENTS, VERSIONS
 
-KINDS: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "spellings", "holds", "versions")
+KINDS: Final = (
+    "consent",
+    "faults",
+    "pauses",
+    "bulk",
+    "crashes",
+    "clock",
+    "spellings",
+    "holds",
+    "versions",
+    "drift",
+)
 """What a run may have beside records."""
 
-DRAWN: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "holds", "spellings")
+DRAWN: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "holds", "spellings", "versions")
 """The kinds that a seed draws from: those in which no fault is known."""
 
 FAULTED: Final = (
@@ -61,6 +72,13 @@ def make_story(seed: str, kinds: frozenset[str] | None = None, actions: int | No
     return _StoryMaker(seed, drawn if kinds is None else kinds).make(actions or count)
 
 
+def person_of(data: dict[str, Any]) -> str:
+    """Names the person of a record's data: each of the identifiers holds the same number."""
+    name = next(str(data[name]) for name in ("external_id", "email", "phone_number") if data.get(name))
+    digits = "".join(each for each in name.partition("@")[0] if each.isdigit())
+    return str(int(digits[-2:])) if digits else name
+
+
 class _StoryMaker:
     def __init__(self, seed: str, kinds: frozenset[str]) -> None:
         self.seed = seed
@@ -91,6 +109,7 @@ class _StoryMaker:
             "remove": 1.0 * ("holds" in self.kinds),
             "restore": 2.0 * ("holds" in self.kinds),
             "version": 1.5 * ("versions" in self.kinds),
+            "rename": 0.8 * ("drift" in self.kinds),
         }
         names = list(kinds)
         chosen = chance.choices(names, [kinds[name] for name in names], k=count)
@@ -136,7 +155,12 @@ class _StoryMaker:
                 steps = [step["id"] for step in VERSIONS[workflow][0]]
                 what = {"workflow": workflow, "step": chance.choice(steps)}
             case "version":
-                what = {"workflow": workflow, "version": chance.randrange(len(VERSIONS[workflow]))}
+                unsent = chance.choice(["replan", "replan", "keep"])
+                number = chance.randrange(len(VERSIONS[workflow]))
+                what = {"workflow": workflow, "version": number, "unsent": unsent}
+            case "rename":
+                names = chance.sample(["Points", "Score", "Visit"], 2)
+                what = {"from": names[0], "to": names[1]}
             case _:
                 what = {"workflow": workflow}
         return Action(after, do, what)
