@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from askel_tui.store.journal.rows import LateLine
 
@@ -28,14 +28,18 @@ class SentRecords:
         """Returns the records (`seq`) that were sent last in a line; none where that is long ago."""
         return self._newer.get(line) or self._older.get(line, ())
 
-    def add(self, line: int, *record_seqs: int) -> None:
-        """Notes records that were sent."""
-        known = self.of(line)
-        new = [each for each in record_seqs if each not in known]
-        if new or line not in self._newer:
-            self._newer[line] = (*known, *new)[-MAX_SENT_RECORDS:]
-            if len(self._newer) > MAX_REMEMBERED_LINES:
-                self._older, self._newer = self._newer, {}
+    def add(self, line: int, record_seq: int) -> None:
+        """Notes a record that was sent."""
+        newer = self._newer
+        known = newer.get(line)
+        if known is None:
+            known = self._older.get(line, ())
+            if len(newer) >= MAX_REMEMBERED_LINES:
+                self._older, newer = newer, {}
+                self._newer = newer
+        elif record_seq in known:
+            return
+        newer[line] = (*known[1 - MAX_SENT_RECORDS :], record_seq)
 
 
 class LateLines:
@@ -56,7 +60,8 @@ class LateLines:
         self._mixed.discard(line)
         self._unsettled.discard(line)
         if sent:
-            self.sent.add(into, *sent)
+            for record_seq in sent:
+                self.sent.add(into, record_seq)
 
     def add_waiting(self, line: int, record_seq: int, *, newer_in_flight: bool) -> None:
         """Notes that an operation of a record waits: resumed, released or planned late, it may be older than what was
@@ -67,11 +72,12 @@ class LateLines:
             return
         self._mixed.add(line)
 
-    def add_sent(self, line: int, record_seq: int) -> None:
+    def add_sent(self, lines: Iterable[int], record_seq: int) -> None:
         """Notes that an operation of a record was sent."""
-        self.sent.add(line, record_seq)
-        if line in self._mixed:
-            self._unsettled.add(line)
+        for line in lines:
+            self.sent.add(line, record_seq)
+            if line in self._mixed:
+                self._unsettled.add(line)
 
     def take(self, waiting: WaitingBefore) -> list[LateLine]:
         """Takes the lines that are to be settled; `waiting` gives the operations of a line before a record."""

@@ -109,8 +109,9 @@ class ProfileQueue:
         for line in entry.lines:
             ranks = self._ranks_by_line.setdefault(line, [])
             newer_waits = bool(ranks and ranks[-1] > entry.rank)
-            newer_in_flight = newer_waits and line in self._in_flight_by_line
-            self._late.add_waiting(line, stored.record_seq, newer_in_flight=newer_in_flight)
+            if newer_waits or self._late.sent.of(line):
+                newer_in_flight = newer_waits and line in self._in_flight_by_line
+                self._late.add_waiting(line, stored.record_seq, newer_in_flight=newer_in_flight)
             if newer_waits:
                 insort(ranks, entry.rank)
                 self._make_unready(self._entries[ranks[1] & _SEQ_MASK])
@@ -128,8 +129,8 @@ class ProfileQueue:
                 self._late.join(line, into, both_wait=bool(theirs))
             if line in self._ranks_by_line:
                 self._move(line, into)
-        while len(self._joined) > MAX_REMEMBERED_JOINS:
-            del self._joined[next(iter(self._joined))]
+        if len(self._joined) > MAX_REMEMBERED_JOINS:
+            self._joined = dict(islice(self._joined.items(), MAX_REMEMBERED_JOINS // 2, None))
 
     def take_late_lines(self) -> list[LateLine]:
         """Takes the joined lines of which older operations may be sent, or were sent, after newer ones."""
@@ -239,7 +240,8 @@ class ProfileQueue:
             return None
         other = self._entries[rank & _SEQ_MASK]
         one, next_one = entry.stored.operation.profile, other.stored.operation.profile
-        if other.in_flight or (one != next_one and one.keys() != next_one.keys()):
+        # The operations of a record have one identity between them.
+        if other.in_flight or (one is not next_one and one.keys() != next_one.keys()):
             return None
         return other.stored
 
@@ -275,8 +277,7 @@ class ProfileQueue:
             return
         self._make_unready(entry)
         if entry.in_flight:
-            for line in entry.lines:
-                self._late.add_sent(line, entry.stored.record_seq)
+            self._late.add_sent(entry.lines, entry.stored.record_seq)
         self._mark_landed(entry)
         self._delayed.pop(seq, None)
         self._count_of[entry.stored.workflow] -= 1
@@ -348,7 +349,7 @@ class ProfileQueue:
         lines = stored.lines or connection_numbers(
             stored.connection, identifier_numbers(stored.operation.profile)
         )
-        if self._joined.keys().isdisjoint(lines):
+        if not self._joined or self._joined.keys().isdisjoint(lines):
             return lines
         return tuple({self._current(line) for line in lines})
 
