@@ -30,6 +30,7 @@ from askel_tui.klaviyo.retries import RetryMode, RetryPolicy, may_retry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from askel_tui.klaviyo.answers import AnswerWatch
     from askel_tui.klaviyo.http import Carrier
     from askel_tui.klaviyo.http_limits import HttpLimits
     from askel_tui.klaviyo.priority import Priority
@@ -87,6 +88,7 @@ class Client:
         retry_policy: RetryPolicy | None = None,
         http_limits: HttpLimits | None = None,
         carrier: Carrier | None = None,
+        answers: AnswerWatch | None = None,
     ) -> None:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -99,6 +101,7 @@ class Client:
         address = url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL
         self._transport = HttpTransport(address, http_limits, carrier)
         self._limiter = limiter
+        self._answers = answers
         self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
         # The media type of a revision is that of its request bodies (docs/klaviyo.md 0.2).
@@ -282,7 +285,20 @@ class Client:
         headers = self._headers
         if request.body is not None:
             headers = self._headers_with_body[request.endpoint.content_type or self._media]
-        return await self._transport.send(request.endpoint.method, request.target, headers, request.body)
+        sending = self._transport.send(request.endpoint.method, request.target, headers, request.body)
+        if self._answers is None:
+            return await sending
+        answered, call = None, request.endpoint.name
+        number = self._answers.begin(self.account, call)
+        try:
+            raw = await sending
+            answered = raw.status < 500 and not raw.challenged
+            return raw
+        except KlaviyoError:
+            answered = False
+            raise
+        finally:
+            self._answers.end(self.account, call, number, answered=answered)
 
     def _without_key(self, body: bytes) -> bytes:
         """Removes the key from a body, in case the server echoed it, escaped or not."""

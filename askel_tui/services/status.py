@@ -10,6 +10,7 @@ from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.services.notices import DeliveryStatus, read_delivery_states
+from askel_tui.services.outages import OutageStatus, read_outages
 from askel_tui.services.workflow_notes import workflow_notes
 from askel_tui.store.journal.rows import AuditFilter, Hold, RecordCounts, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
@@ -127,6 +128,8 @@ class Status:
     budgets: tuple[BudgetStatus, ...] = ()
     notices: tuple[DeliveryStatus, ...] = ()
     """How far notices were delivered, by address."""
+    outages: tuple[OutageStatus, ...] = ()
+    """What Klaviyo does not answer now, by account."""
 
 
 async def read_status(instance: Instance, *, count_records: bool = False) -> Status:
@@ -160,6 +163,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
         await _slow_jobs(instance, {doc.name for doc in connections}),
         await _budgets(instance),
         await read_delivery_states(instance),
+        await read_outages(instance),
     )
 
 

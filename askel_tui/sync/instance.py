@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from askel_tui.store.state.state import State
 from askel_tui.sync.timing import Limits, Timing
 
 if TYPE_CHECKING:
+    from askel_tui.klaviyo.answers import AnswerWatch
     from askel_tui.klaviyo.client import Client
     from askel_tui.klaviyo.http import Carrier
     from askel_tui.klaviyo.http_limits import HttpLimits
@@ -97,6 +98,13 @@ class Instance:
         self.rate_clock: RateClock | None = None
         """The clock of the rate limits, where it is not the machine's."""
 
+    @cached_property
+    def answers(self) -> AnswerWatch:
+        """The watch of the calls that this process makes as the owner."""
+        from askel_tui.klaviyo.answers import AnswerWatch
+
+        return AnswerWatch(lambda: self.clock())
+
     async def aclose(self) -> None:
         """Closes clients and the journal."""
         for client in self._clients.values():
@@ -132,6 +140,7 @@ class Instance:
             retry_policy=self.retry_policy,
             http_limits=self.http_limits,
             carrier=self.http_carrier,
+            answers=self.answers if self.owner else None,
         )
         client = make(limiter=self._budgets)
         if budgets_switched_off(client.address):

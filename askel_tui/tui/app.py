@@ -188,11 +188,13 @@ class AskelApp(App[None]):
             self.backend.started_daemon,
             self.backend.read_only,
             oldest_waiting=self.head.oldest_waiting,
+            outage=await self.backend.call(queries.outage),
         )
 
     async def _update_age(self) -> None:
         """Brings the age of the oldest waiting record up to date; it grows while nothing is committed."""
-        self.head = replace(self.head, oldest_waiting=await self.backend.call(queries.oldest_waiting_age))
+        oldest = await self.backend.call(queries.oldest_waiting_age)
+        self.head = replace(self.head, oldest_waiting=oldest, outage=await self.backend.call(queries.outage))
 
     async def action_quit(self) -> None:
         """Leaves the console; asks whether a daemon that was started from here goes on."""

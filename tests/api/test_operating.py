@@ -14,6 +14,8 @@ from askel_tui.api.routes.operations import router
 from askel_tui.cli.commands.daemon import JsonLines, TextLines
 from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.store.journal.rows import Hold
+from askel_tui.store.locks import OwnershipLock
+from askel_tui.sync.instance import account_key
 from tests.support.bad_days import order, until
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.patience import PATIENCE_S
@@ -96,6 +98,24 @@ async def test_numbers_count_what_happened(api: RunningApi) -> None:
     assert "askel_budget_used" in text
     other = await api.http.get("/metrics", headers=api.token("narrow", "operate", connections=["other"]))
     assert NAME not in other.text
+
+
+async def test_an_outage_of_klaviyo_is_in_the_body_and_in_the_metrics_and_records_are_taken(
+    quiet: RunningApi,
+) -> None:
+    instance = quiet.bench.instance
+    account = account_key(instance.state.connection(NAME))
+    since = instance.clock() - 40_000
+    with OwnershipLock(instance.home):
+        await instance.journal.save_unanswered_calls([(account, "create_event", since)])
+        ready = await quiet.http.get("/readyz")
+        assert (ready.status_code, ready.json()["ok"]) == (200, True)
+        assert ready.json()["klaviyo"].startswith("Klaviyo has not answered for 4")
+        text = (await quiet.http.get("/metrics")).text
+        [line] = [each for each in text.splitlines() if each.startswith("askel_klaviyo_silent_seconds{")]
+        assert float(line.split()[-1]) >= 40
+        await instance.journal.save_unanswered_calls([])
+        assert "klaviyo" not in (await quiet.http.get("/readyz")).json()
 
 
 async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningApi) -> None:

@@ -20,6 +20,7 @@ from askel_tui.api.shared.metrics_page import render_metrics
 from askel_tui.api.shared.models import AuditPage, Health, Time, WorkflowAnswer
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.services import workflows
+from askel_tui.services.outages import describe_outages, read_outages
 from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
@@ -37,6 +38,7 @@ RouteFunction = Callable[..., Awaitable[Mapping[str, Any]]]
 @router.get(
     "/healthz",
     response_model=Health,
+    response_model_exclude_none=True,
     summary="Does the process work?",
     responses={503: {"model": Health, "description": "It does not."}},
 )
@@ -53,17 +55,22 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
 @router.get(
     "/readyz",
     response_model=Health,
+    response_model_exclude_none=True,
     summary="May requests come here?",
     responses={503: {"model": Health, "description": "Not now."}},
 )
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """Readiness: 503 while the daemon stops, and while disk or backlog are at their limit."""
+    """Readiness: 503 while the daemon stops, and while disk or backlog are at their limit.
+
+    An outage of Klaviyo is in the body only: records are taken meanwhile.
+    """
     context = context_of(request)
     why = [context.backpressure.reason] if context.backpressure.reason else []
     if context.stopping.is_set():
         why.append("the daemon is stopping")
     response.status_code = 503 if why else 200
-    return {"ok": not why, "why": why}
+    outages = await read_outages(context.instance)
+    return {"ok": not why, "why": why, "klaviyo": describe_outages(outages, context.instance.clock())}
 
 
 @router.get(

@@ -57,6 +57,14 @@ def _journal_gauges(status: Status, token: TokenDoc, now: int) -> Iterator[Metri
     for name, help_text in _RECORD_HELP.items():
         records = {_labels(row): float(getattr(row.records, name)) for row in rows if row.records}
         yield _gauge(f"workflow_records_{name}", help_text, records)
+    silent: dict[Labels, float] = {
+        (("connection", name),): max(0, now - outage.since) / 1000
+        for outage in status.outages
+        for name in outage.connections
+    }
+    yield _gauge(
+        "klaviyo_silent_seconds", "How long Klaviyo has not answered; missing while it does.", silent
+    )
     planned = {_labels(row): sum(getattr(row, name) for name in _OPERATION_HELP) for row in rows}
     yield _gauge("operations_planned", "Operations that were planned and are known still.", planned)
     refused: dict[Labels, float] = {

@@ -239,7 +239,8 @@ class WorkflowAnswer(_ClosedModel):
 
 
 class Health(_ClosedModel):
-    """Whether the daemon works; `why` says what is wrong."""
+    """Whether the daemon works; `why` says what is wrong, `klaviyo` what Klaviyo does not answer."""
 
     ok: bool
     why: list[str] = []
+    klaviyo: str | None = None

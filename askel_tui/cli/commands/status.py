@@ -37,7 +37,7 @@ async def status(as_json: bool) -> None:
         now = instance.clock()
     if as_json:
         document = to_json(found)
-        rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
+        rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs", "outages")}
         workflows = [workflow_row(row, now) for row in document["workflows"]]
         put_json({**document, "workflows": workflows, **rows})
         return
@@ -56,8 +56,12 @@ def workflow_row(row: Mapping[str, Any], now: int) -> dict[str, Any]:
 
 
 def _show(status: Status, now: int) -> None:
+    from askel_tui.services.outages import describe_outage
+
     daemon = status.daemon
     put(f"daemon: running, process {daemon.pid or '?'}" if daemon.running else "daemon: not running")
+    for outage in status.outages:
+        put(bold(f"{', '.join(outage.connections) or outage.account}: {describe_outage(outage, now)}"))
     if not status.connections:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
     _put_section("connections", ("name", "account", "revision", "state"), status.connections)

@@ -121,6 +121,7 @@ class Journal(TransactionRunner):
     begin_replan = writes(replanning.begin_replan)
     end_replan = writes(replanning.end_replan)
     counts = reads(counters.read_counts)
+    waiting_by_connection = reads(counters.waiting_by_connection)
     record_counts = reads(counters.read_record_counts)
     warnings = reads(counters.read_warnings)
 
@@ -140,6 +141,7 @@ class Journal(TransactionRunner):
     save_job_id = writes(requests.save_job_id)
     requests_in_doubt = reads(requests.requests_in_doubt)
     request_body = reads(requests.request_body)
+    count_carried = reads(requests.count_carried)
 
     # Holds and failures.
 
@@ -168,6 +170,8 @@ class Journal(TransactionRunner):
     release_slot = writes(rate_limit_slots.release_slot)
     taken_slots = reads(rate_limit_slots.taken_slots)
     count_occupied_slots = reads(rate_limit_slots.count_occupied_slots)
+    save_unanswered_calls = writes(rate_limit_slots.save_unanswered_calls)
+    unanswered_calls = reads(rate_limit_slots.unanswered_calls)
 
     # The audit.
 

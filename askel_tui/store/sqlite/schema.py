@@ -159,6 +159,8 @@ ALTER TABLE notices ADD COLUMN operations INTEGER NOT NULL DEFAULT 0;
 UPDATE notices SET incident = cause || '|' || connection || '|' || detail WHERE cause IS NOT NULL;
 DROP INDEX notices_cause;
 CREATE INDEX notices_incident ON notices (incident, seq);
+CREATE TABLE unanswered_calls (
+  account TEXT NOT NULL, call TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (account, call)) WITHOUT ROWID;
 CREATE TABLE hold_history (
   workflow TEXT NOT NULL, step TEXT NOT NULL, released INTEGER, returned INTEGER, ended INTEGER,
   repeats INTEGER NOT NULL, PRIMARY KEY (workflow, step)) WITHOUT ROWID;

@@ -22,6 +22,7 @@ from askel_tui.sync.planning.backlog_workers import BacklogWorkers
 from askel_tui.sync.planning.planner import Planner
 from askel_tui.sync.upkeep.outage_probe import OutageProbes
 from askel_tui.sync.upkeep.retention import Retention
+from askel_tui.sync.upkeep.silences import Silences
 from askel_tui.sync.upkeep.waiting_alerts import WaitingAlerts
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Engine:
         self._consent_in_doubt = ConsentInDoubt(instance)
         self._retention = Retention(instance)
         self._waiting_alerts = WaitingAlerts(instance)
+        self._silences = Silences(instance)
         self._notifier = Notifier(instance)
         self._backlog_workers = BacklogWorkers(instance)
         self._planner = Planner(
@@ -89,6 +91,7 @@ class Engine:
                 self._start_background_round("consent in doubt", self._consent_in_doubt.run_round)
                 self._start_background_round("retention", self._retention.run_round)
                 self._start_background_round("waiting", self._waiting_alerts.run_round)
+                self._start_background_round("silences", self._silences.run_round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
                 else:

@@ -69,6 +69,14 @@ async def oldest_waiting_age(instance: Instance) -> str | None:
     return format_age(min(found), now) if found and now - min(found) >= MIN_SHOWN_AGE_MS else None
 
 
+@reads
+async def outage(instance: Instance) -> str | None:
+    """Says in one sentence what Klaviyo does not answer; None while it answers."""
+    from askel_tui.services.outages import describe_outages, read_outages
+
+    return describe_outages(await read_outages(instance), instance.clock())
+
+
 # Connections and workflows.
 
 

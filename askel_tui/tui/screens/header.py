@@ -43,7 +43,10 @@ class TopBar(Widget):
             parts.append((f"● {word}", "$success"))
         else:
             parts.append(("○ no daemon: nothing is sent" if wide else "○ no daemon", "$warning"))
-        if head.oldest_waiting and wide:
+        if head.outage:
+            room = self.size.width - Content.assemble(*parts).cell_length - 4
+            parts += ["  ", (f"✗ {truncate(head.outage, max(room, 20))}", "bold $error")]
+        elif head.oldest_waiting and wide:
             parts += ["  ", (f"◷ oldest waits {head.oldest_waiting}", "$warning")]
         if head.read_only:
             parts += ["  ", (" READ-ONLY ", "bold reverse")]

@@ -28,6 +28,8 @@ class HeaderState:
     error: str | None = None
     oldest_waiting: str | None = None
     """The age of the oldest record that waits, where it is a minute or more."""
+    outage: str | None = None
+    """What Klaviyo does not answer, in one sentence."""
 
 
 class Console(Protocol):

@@ -105,3 +105,12 @@ def read_warnings(db: Transaction) -> dict[str, dict[str, int]]:
     ):
         found.setdefault(workflow, {})[kind] = count
     return found
+
+
+def waiting_by_connection(db: Transaction) -> dict[str, int]:
+    """Counts the operations that wait, by connection; those of paused workflows wait for a person."""
+    rows = db.execute(
+        "SELECT c.connection, sum(c.waiting) FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
+        "WHERE w.status IS NOT 'paused' GROUP BY c.connection"
+    )
+    return dict(rows.fetchall())

@@ -93,3 +93,15 @@ def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[
 def delete_slots(db: Transaction, ids: Sequence[int]) -> int:
     """Deletes slots. Returns how many."""
     return delete_rows(db, "slots", "id", ids)
+
+
+def save_unanswered_calls(db: Transaction, calls: Sequence[tuple[str, str, int]]) -> None:
+    """Replaces the list of the calls (account, call, since when) that Klaviyo does not answer the owner."""
+    db.execute("DELETE FROM unanswered_calls")
+    db.executemany("INSERT INTO unanswered_calls (account, call, since) VALUES (?, ?, ?)", list(calls))
+
+
+def unanswered_calls(db: Transaction) -> list[tuple[str, str, int]]:
+    """Lists the calls (account, call, since when) that Klaviyo does not answer the owner."""
+    rows = db.execute("SELECT account, call, since FROM unanswered_calls ORDER BY account, since, call")
+    return [(account, call, since) for account, call, since in rows]

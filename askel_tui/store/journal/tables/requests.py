@@ -315,3 +315,13 @@ def request_body(db: Transaction, request: int) -> bytes | None:
     row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     body: bytes | None = None if row is None else row[0]
     return body
+
+
+def count_carried(db: Transaction, account: str, call: str) -> int:
+    """Counts the operations that the account's unanswered requests of a call carry."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM requests r INDEXED BY requests_open JOIN operations o ON o.request = r.id "
+        "WHERE r.answered IS NULL AND r.account = ? AND r.call = ?",
+        (account, call),
+    ).fetchone()
+    return int(count)
