@@ -28,7 +28,7 @@ JOURNAL_READS = frozenset(
         "failures", "records_to_replan", "open_commands", "find_command", "taken_slots",
         "count_occupied_slots", "take_slot", "release_slot", "audit_entries", "follow_audit",
         "verify_audit", "notices", "counts", "wait_for_change", "operation_state", "request_body",
-        "unconfirmed_writes", "refused_counts", "unanswered_calls", "waiting_by_connection", "count_carried",
+        "unconfirmed_writes", "refused_counts", "warnings", "unanswered_calls", "waiting_by_connection", "count_carried",
     }
 )  # fmt: skip
 """The methods that only read or take a rate-limit slot for reading; all others are refused."""
