@@ -16,6 +16,10 @@ _Work = Callable[Concatenate[Transaction, P], T]
 _Method = Callable[Concatenate["TransactionRunner", P], Coroutine[Any, Any, T]]
 
 
+ONLY_READS = "only_reads"
+"""The attribute of methods that only read."""
+
+
 class TransactionRunner(ABC):
     """A runner of functions inside transactions; an engine implements it."""
 
@@ -38,6 +42,7 @@ def reads(work: _Work[P, T]) -> _Method[P, T]:
         return await self._read(partial(work, **kwargs) if kwargs else work, *args)
 
     method.__doc__ = work.__doc__
+    setattr(method, ONLY_READS, True)
     return method
 
 

@@ -19,19 +19,10 @@ class ReadOnly(Exception):
         super().__init__(f"{what} is a write, and this console is read-only: open it without --read-only")
 
 
-JOURNAL_READS = frozenset(
-    {
-        "close", "records_after", "newest_records", "find_record", "last_record_seq", "count_unplanned",
-        "oldest_waiting", "oldest_unplanned", "record_counts", "failure_counts", "has_waiting_notice",
-        "workflow_states", "already_ran", "finished_records", "waiting_operations", "requests_in_doubt",
-        "profile_ids", "holds",
-        "failures", "records_to_replan", "open_commands", "find_command", "taken_slots",
-        "count_occupied_slots", "take_slot", "release_slot", "audit_entries", "follow_audit",
-        "verify_audit", "notices", "counts", "wait_for_change", "operation_state", "request_body",
-        "unconfirmed_writes", "refused_counts", "warnings", "unanswered_calls", "waiting_by_connection", "count_carried",
-    }
-)  # fmt: skip
-"""The methods that only read or take a rate-limit slot for reading; all others are refused."""
+OTHER_JOURNAL_READS = frozenset(
+    {"close", "follow_audit", "verify_audit", "wait_for_change", "take_slot", "release_slot"}
+)
+"""The methods besides those made by `reads` that change nothing, or take a rate-limit slot for reading."""
 
 STATE_WRITES = frozenset(
     {
@@ -41,6 +32,11 @@ STATE_WRITES = frozenset(
 )  # fmt: skip
 
 
+def is_read(journal: type, name: str) -> bool:
+    """Checks whether a method of the journal writes nothing."""
+    return name in OTHER_JOURNAL_READS or getattr(getattr(journal, name, None), "only_reads", False)
+
+
 class _ReadOnlyJournal:
     """A journal that can be read."""
 
@@ -48,7 +44,7 @@ class _ReadOnlyJournal:
         self._journal = journal
 
     def __getattr__(self, name: str) -> Any:
-        if name not in JOURNAL_READS:
+        if not is_read(type(self._journal), name):
             raise ReadOnly(name.replace("_", " "))
         return getattr(self._journal, name)
 
