@@ -32,6 +32,7 @@ _RECORD_HELP = {
     "held": "Records with operations that a hold keeps, and none that failed.",
     "failed": "Records that failed and were not discarded.",
     "done": "Records of which nothing is left to do, as long as they are kept.",
+    "discarded": "Records that failed and were given up, as long as they are kept.",
 }
 
 

@@ -380,10 +380,11 @@ class RecordCounts:
     """The numbers of a workflow's records that are kept, each counted once, under the first word that is true of it.
 
     `failed` are the failures that `failed list` shows, `held` have an operation behind a hold, `waiting` one that
-    waits; of `done` ones nothing is left to do.
+    waits; `discarded` were given up, and of `done` ones nothing is left to do.
     """
 
     waiting: int = 0
     held: int = 0
     failed: int = 0
     done: int = 0
+    discarded: int = 0

@@ -25,4 +25,11 @@ async def test_each_record_counts_once(desk: Desk) -> None:
     assert await _records(desk) == RecordCounts(waiting=2, failed=1, done=1)
     (failure,) = await desk.journal.failures()
     await desk.journal.discard_failures([failure.id], decision("discard"), NOW)
-    assert await _records(desk) == RecordCounts(waiting=2, done=2)
+    assert await _records(desk) == RecordCounts(waiting=2, done=1, discarded=1)
+
+
+async def test_a_record_that_is_held_and_failed_counts_as_failed(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    await desk.journal.add_hold(hold("tier"), NOW)
+    await desk.send(planned[1:2], "failed")
+    assert await _records(desk) == RecordCounts(held=1, failed=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from askel_tui.store.journal.rows import RecordCounts, WorkflowCounts
-from askel_tui.store.journal.states import HELD, PLANNED, WAITING
+from askel_tui.store.journal.states import FAILED, HELD, PLANNED
 from askel_tui.store.journal.transaction import Transaction
 
 
@@ -69,26 +69,48 @@ def connections_of(db: Transaction, workflow: str) -> list[str]:
     return [name for (name,) in db.execute("SELECT connection FROM counters WHERE workflow = ?", (workflow,))]
 
 
-_RECORDS_BY_WORST_STATE = f"""
-SELECT workflow, sum(worst = {WAITING}), sum(worst = {HELD}), count(*)
-FROM (SELECT workflow, max(state) AS worst FROM operations GROUP BY record_seq, workflow) GROUP BY workflow
+_OPEN_RECORDS = """
+SELECT workflow, count(*) FROM (SELECT DISTINCT record_seq, workflow FROM operations INDEXED BY operations_run)
+GROUP BY workflow
+"""
+"""Records with operations in the queue: the index alone is read, not the rows."""
+
+_FAILED_RECORDS = """
+SELECT workflow, count(DISTINCT record_seq) FROM operations INDEXED BY operations_failure WHERE failure IS NOT NULL
+GROUP BY workflow
+"""
+
+_HELD_RECORDS = f"""
+SELECT workflow, count(DISTINCT record_seq) FROM operations o INDEXED BY operations_held WHERE state = {HELD}
+AND NOT EXISTS (SELECT 1 FROM operations f WHERE f.record_seq = o.record_seq AND f.workflow = o.workflow
+  AND f.state = {FAILED})
+GROUP BY workflow
 """
 
 
 def read_record_counts(db: Transaction) -> dict[str, RecordCounts]:
-    """Counts the records by workflow. It reads every operation in the queue: not for what is asked all the time."""
-    open_records = {name: numbers for name, *numbers in db.execute(_RECORDS_BY_WORST_STATE).fetchall()}
+    """Counts the records by workflow. It reads an index of all operations in the queue: not for every moment."""
+    unended, failed_later, held = (
+        dict(db.execute(query).fetchall()) for query in (_OPEN_RECORDS, _FAILED_RECORDS, _HELD_RECORDS)
+    )
     failed = read_failure_counts(db)
     planned = dict(
         db.execute(
             f"SELECT workflow, count(*) FROM runs WHERE state = {PLANNED} GROUP BY workflow"
         ).fetchall()
     )
+    discarded = dict(
+        db.execute(
+            "SELECT workflow, count(DISTINCT record_seq) FROM discarded_failures GROUP BY workflow"
+        ).fetchall()
+    )
     found = {}
-    for workflow in open_records.keys() | failed.keys() | planned.keys():
-        waiting, held, unended = open_records.get(workflow, (0, 0, 0))
-        done = max(0, planned.get(workflow, 0) - unended)
-        found[workflow] = RecordCounts(waiting, held, failed.get(workflow, 0), done)
+    for workflow in unended.keys() | failed.keys() | planned.keys():
+        left, kept = unended.get(workflow, 0), held.get(workflow, 0)
+        waiting = left - kept - failed_later.get(workflow, 0)
+        given_up = discarded.get(workflow, 0)
+        done = max(0, planned.get(workflow, 0) - left - given_up)
+        found[workflow] = RecordCounts(waiting, kept, failed.get(workflow, 0), done, given_up)
     return found
 
 
