@@ -20,6 +20,7 @@ from askel_tui.core.workflows.model import (
     step_targets,
 )
 from askel_tui.core.workflows.scopes import needed_scopes
+from askel_tui.core.workflows.upgrade import changed_meanings
 from askel_tui.services.replanning import UnsentOperations, preview_replan
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
@@ -90,7 +91,8 @@ async def _store_version(
         step: PinnedStep(target=each.target, through=each.through, seen=target_details(each, catalog))
         for step, each in pinned.targets.items()
     }
-    warnings = (*workflow.warnings, *pinned.warnings)
+    meanings = (replace(each, file=file) for each in changed_meanings(workflow))
+    warnings = (*workflow.warnings, *meanings, *pinned.warnings)
     newest = next((doc for doc in instance.state.workflows() if doc.workflow == workflow.name), None)
     if newest is not None and (newest.source, newest.targets, newest.connection) == (
         workflow.source,

@@ -134,6 +134,11 @@ def test_a_file_is_upgraded_only_when_it_is_asked_to(askel: Askel, tmp_path: Pat
     file.write_text(text)
     shown = askel("workflow", "upgrade", str(file))
     assert "\n+askel: 2\n" in shown.stdout
+    assert (
+        "changes: line 7: profile.phone_number: two people who share a number become one profile"
+        in shown.stderr
+    )
+    assert "changes: line 7: profile.phone_number: placeholders" in shown.stderr
     assert "--write" in shown.stderr
     askel("workflow", "apply", str(file))
     assert file.read_text() == text
@@ -145,6 +150,7 @@ def test_a_file_is_upgraded_only_when_it_is_asked_to(askel: Askel, tmp_path: Pat
         "needed": False,
         "diff": [],
         "problems": [],
+        "changes": [],
     }
     assert askel.json("workflow", "apply", str(file))["version"] == 2
     assert askel("workflow", "export", NAME).stdout == upgraded

@@ -144,10 +144,12 @@ def upgrade(file: str, write: bool, as_json: bool) -> None:
     found = upgrade_file(read_text(file), file)
     if as_json:
         shown = {"file": file, "needed": found.is_needed, "diff": found.diff(file)}
-        put_json({**shown, "problems": problem_rows(found.problems)})
+        put_json({**shown, "problems": problem_rows(found.problems), "changes": problem_rows(found.changes)})
     else:
         for line in found.diff(file):
             put(format_cell(line))
+    for change in found.changes:
+        put_message(f"changes: {change}")
     if found.problems:
         raise InvalidWorkflow(found.problems)
     if not found.is_needed:

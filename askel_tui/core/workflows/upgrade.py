@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode
 
+from askel_tui.core.problems import Problem
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import NEWEST_RULES
+from askel_tui.core.workflows.model import NEWEST_RULES, Workflow, line_of
 from askel_tui.core.workflows.yaml_nodes import compose_nodes
 
-if TYPE_CHECKING:
-    from askel_tui.core.problems import Problem
+_SHARED_PHONE = (
+    "two people who share a number become one profile; by the newest rules it is left out of the second, unless "
+    "`on_shared_phone` says otherwise"
+)
+_PLACEHOLDER = "placeholders such as 000-000-0000 pass e164; by the newest rules they are refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """A workflow file under the newest rules; `problems` are what these refuse in it."""
+    """A workflow file under the newest rules: `problems` are what these refuse, `changes` what they do otherwise."""
 
     before: str
     after: str
     problems: tuple[Problem, ...] = ()
+    changes: tuple[Problem, ...] = ()
 
     @property
     def is_needed(self) -> bool:
@@ -51,4 +55,19 @@ def upgrade_file(text: str, file: str) -> Upgrade:
         line_end = "\r\n" if "\r\n" in text else "\n"
         after = f"{text[:at]}{marker}{line_end}{' ' * root.start_mark.column}{text[at:]}"
     _, problems = load_workflow(after, file)
-    return Upgrade(text, after, tuple(problems))
+    refused = {(each.step, each.field) for each in problems}
+    warned = (each for each in workflow.warnings if (each.step, each.field) not in refused)
+    return Upgrade(text, after, tuple(problems), (*changed_meanings(workflow), *warned))
+
+
+def changed_meanings(workflow: Workflow) -> list[Problem]:
+    """Lists what a file that follows the first rules leaves to its records, and the newest rules decide otherwise."""
+    if workflow.rules >= NEWEST_RULES or "phone_number" not in workflow.profile:
+        return []
+    found = []
+    if len(workflow.profile) > 1 and workflow.shared_phone is None:
+        found.append(_SHARED_PHONE)
+    if "e164(" in workflow.profile["phone_number"].text.replace(" ", ""):
+        found.append(_PLACEHOLDER)
+    field, line = "profile.phone_number", line_of(workflow, "profile.phone_number")
+    return [Problem(message, field, line=line) for message in found]
