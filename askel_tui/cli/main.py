@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "status": _entry("status", "status", "Show backlog, holds and budgets.", _RUNNING),
     "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),
     "hold": _entry("hold", "hold", "List, re-plan, release or discard what is held.", _RUNNING),
+    "pause": _entry("hold", "pause", "Pause all workflows at once.", _RUNNING),
+    "resume": _entry("hold", "resume", "Resume what was paused at once.", _RUNNING),
     "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
     "token": _entry("token", "token", "Create, list or revoke tokens for the HTTP API.", _RUNNING),
     "replay": _entry("replay", "replay", "Send events of a range again.", _RUNNING),

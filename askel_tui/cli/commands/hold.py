@@ -168,3 +168,53 @@ async def _decide(command: str, workflow: str | None, step: str | None, as_json:
             outcome = "is discarded" if is_single else "are discarded"
         operations = pluralize(each["operations"], "operation")
         put_message(f"{each['workflow']} step {each['step']}: {operations} {outcome}")
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, required=True, help="Every active workflow.")
+@json_option
+@asynchronous
+async def pause(everything: bool, as_json: bool) -> None:
+    """Pause all active workflows at once: nothing more is sent, records are still taken and wait.
+
+    Requests under way end. `askel workflow pause NAME` pauses one.
+
+    \b
+    Example:
+      askel pause --all
+    """
+    result = await _submit_for_all("pause_all", as_json)
+    names = result["paused"]
+    put_message(
+        f"{pluralize(len(names), 'workflow is', 'workflows are')} paused: their records wait; "
+        "`askel resume --all` sends them"
+        if names
+        else "no workflow is active"
+    )
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, required=True, help="What was paused together.")
+@json_option
+@asynchronous
+async def resume(everything: bool, as_json: bool) -> None:
+    """Resume what `askel pause --all` paused; what was paused by name stays paused.
+
+    \b
+    Example:
+      askel resume --all
+    """
+    result = await _submit_for_all("resume_all", as_json)
+    put_message(f"{pluralize(len(result['resumed']), 'workflow is', 'workflows are')} active again")
+    for name in result["paused"]:
+        put_message(f"{name} was paused by itself: `askel workflow resume {name}` sends what waits")
+
+
+async def _submit_for_all(command: str, as_json: bool) -> Mapping[str, Any]:
+    from askel_tui.sync.engine.command_bus import submit
+
+    async with open_instance() as instance:
+        result = await submit(instance, command, {}, actor())
+    if as_json:
+        put_json(result)
+    return result

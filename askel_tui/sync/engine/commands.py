@@ -15,7 +15,7 @@ from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
-from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
+from askel_tui.store.journal.rows import AuditFilter, Command, Decision, Hold, WorkflowState, encode_run
 from askel_tui.sync.engine.replanning import consents_from, replan, replan_revived
 from askel_tui.sync.instance import Instance, KeyNotStored
 from askel_tui.sync.planning.replanning import VersionUnreadable
@@ -140,6 +140,35 @@ async def _resume(instance: Instance, arguments: Arguments, actor: str) -> Execu
     return {"workflow": workflow, "state": "active"}, CommandEffects()
 
 
+async def _pause_all(instance: Instance, _: Arguments, actor: str) -> Executed:
+    """Pauses every active workflow; those that a person had paused before are not part of it."""
+    states = await instance.journal.workflow_states()
+    paused = [state for state in states if state.status == "active"]
+    for state in paused:
+        decision = Decision("pause", actor, state.connection, state.workflow, detail={"all": True})
+        await instance.journal.set_workflow_state(replace(state, status="paused"), decision, instance.clock())
+    names = [state.workflow for state in paused]
+    return {"paused": names}, CommandEffects(stopped_workflows=tuple(names))
+
+
+async def _resume_all(instance: Instance, _: Arguments, actor: str) -> Executed:
+    """Resumes what was paused together; what a person paused by name stays paused."""
+    resumed, kept = [], []
+    for state in await instance.journal.workflow_states():
+        if state.status != "paused":
+            continue
+        wanted = AuditFilter(workflow=state.workflow, kind="pause")
+        entries = await instance.journal.audit_entries(wanted, limit=1, newest=True)
+        detail = ((entries[0].response or {}).get("detail") or {}) if entries else {}
+        if not detail.get("all"):
+            kept.append(state.workflow)
+            continue
+        decision = Decision("resume", actor, state.connection, state.workflow, detail={"all": True})
+        await instance.journal.set_workflow_state(replace(state, status="active"), decision, instance.clock())
+        resumed.append(state.workflow)
+    return {"resumed": resumed, "paused": kept}, CommandEffects()
+
+
 async def _delete_workflow(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow = arguments["workflow"]
     state = await _workflow_state(instance, workflow)
@@ -256,6 +285,8 @@ HANDLERS: Mapping[str, Handler] = {
     "replan": _replan,
     "pause": _pause,
     "resume": _resume,
+    "pause_all": _pause_all,
+    "resume_all": _resume_all,
     "forget": _delete_workflow,
     "hold": _hold,
     "release": partial(_act_on_holds, act="release"),
