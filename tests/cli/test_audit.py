@@ -78,8 +78,8 @@ def test_verify_names_the_chain_the_entry_and_what_is_wrong(
     with closing(sqlite3.connect(journal)) as db, db:
         erased = f"profile = NULL, response = NULL, salt = NULL, erased = x'{victim['payload']}'"
         db.execute(f"UPDATE audit SET {erased} WHERE seq = {victim['position']}")
-    assert "entries, 1 erased" in askel("audit", "verify").stderr
-    assert askel.json("audit", "verify")["erased"] == 1
+    assert f"1 erased, which is no fault: {WRITES} entry {victim['seq']}" in askel("audit", "verify").stderr
+    assert askel.json("audit", "verify")["erased_at"] == [{"chain": WRITES, "seq": victim["seq"]}]
     with closing(sqlite3.connect(journal)) as db, db:
         db.execute("UPDATE audit SET actor = 'mallory' WHERE seq = ?", (victim["position"],))
     said = askel("audit", "verify", code=1).stderr

@@ -22,6 +22,7 @@ from askel_tui.core.planning.disposition import describe_gate_answer
 from askel_tui.core.requests.differences import describe_differences
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
+from askel_tui.text.shortening import join_first
 from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ async def verify(as_json: bool) -> None:
                 "entries": checked.entries,
                 "acceptances": checked.acceptances,
                 "erased": checked.erased,
+                "erased_at": [{"chain": chain, "seq": seq} for chain, seq in checked.erased_at],
                 "broken_at": None if broken is None else broken.seq,
                 "chain": None if broken is None else broken.chain,
                 "why": None if broken is None else broken.why,
@@ -260,8 +262,10 @@ async def verify(as_json: bool) -> None:
     if broken is not None:
         put_message(f"the chain {broken.chain} is broken at entry {broken.seq}: {broken.why}")
         exit_with(ExitCode.FAILED)
-    erased = f", {checked.erased} erased" if checked.erased else ""
-    put_message(f"the chain holds: {pluralize(checked.entries, 'entry', 'entries')}{erased}")
+    put_message(f"the chain holds: {pluralize(checked.entries, 'entry', 'entries')}")
+    if checked.erased:
+        named = [f"{chain} entry {seq}" for chain, seq in checked.erased_at]
+        put_message(f"{checked.erased} erased, which is no fault: {join_first(named)}")
 
 
 @audit.command()

@@ -125,7 +125,7 @@ async def test_one_acceptance_for_each_commit_and_account(journal: Journal) -> N
         count[row["chain"]] += len(row["parts"])
     assert list(count.values()) == [40, 2]
     assert len(rows) < 20
-    assert (await journal.verify_audit())[2:] == (len(rows), 0)
+    assert (await journal.verify_audit())[2:] == (len(rows), 0, ())
 
 
 async def test_what_was_rolled_back_is_in_no_acceptance(journal: Journal) -> None:
@@ -171,7 +171,7 @@ async def test_an_erased_payload_is_counted_and_the_rest_holds(journal: Journal,
         f"UPDATE audit SET profile = NULL, response = NULL, salt = NULL, erased = x'{entry.payload}' "
         f"WHERE seq = {entry.position}",
     )
-    assert await journal.verify_audit() == whole._replace(erased=1)
+    assert await journal.verify_audit() == whole._replace(erased=1, erased_at=((entry.chain, entry.seq),))
     found = [each for each in await journal.audit_entries(EVERYTHING) if each.position == entry.position]
     assert found == [replace(entry, profile=None, response=None)]
 
@@ -189,7 +189,7 @@ async def test_a_person_is_erased_from_a_packed_body_and_the_others_still_verify
     changes = f"body = x'{body.hex()}', parts = '[9,24,5,23,2]', erased = '{{\"2\":\"{gone}\"}}'"
     salts = "salts = CAST(substr(salts, 1, 32) || zeroblob(16) || substr(salts, 49) AS BLOB)"
     by_hand(tmp_path / "journal.db", f"UPDATE requests SET {changes}, {salts} WHERE id = {request}")
-    assert (await journal.verify_audit())[1:] == (None, 1, 1)
+    assert (await journal.verify_audit())[1:] == (None, 1, 1, ((OWN_WRITES, 1),))
     entry = (await journal.audit_entries(EVERYTHING))[0]
     assert entry.request is not None
     assert entry.request["body"] == {"data": [{"email": "a@x.example"}, None, {"email": "c@x.example"}]}
@@ -235,7 +235,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connect
         f"UPDATE audit SET profile = NULL, response = NULL, salt = NULL, erased = {gone} WHERE seq = 2",
     )
     db = sqlite3.connect(home / "journal.db", isolation_level=None)
-    assert check(db) == AuditCheck(len(rows_of(db, "audit")), None, 3, 1)
+    assert check(db) == AuditCheck(len(rows_of(db, "audit")), None, 3, 1, ((OWN_WRITES, 2),))
     yield db
     db.close()
 

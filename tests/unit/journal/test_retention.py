@@ -162,3 +162,23 @@ async def test_interrupted_pruning_is_finished_later(desk: Desk, tmp_path: Path)
     await desk.journal.prune_history(border, desk.now)
     assert (await desk.entries())[0].seq == half + 1
     assert (await desk.journal.verify_audit())[1] is None
+
+
+async def test_a_chain_that_was_pruned_whole_goes_on_from_where_it_ended(desk: Desk) -> None:
+    """The marker that says where it begins is written anew before it is pruned itself."""
+    await desk.journal.save_account(CONNECTION, "MpEmbr", desk.now)
+    quiet = Desk(desk.journal, workflow="other", connection="second", now=desk.now)
+    await quiet.send(await quiet.planned(2))
+    [*_, last] = await quiet.entries(connection="second")
+    for _ in range(4):
+        await desk.send(await desk.planned(2))
+        desk.now += 10 * DAY
+        await desk.journal.prune_history(desk.now - 5 * DAY, desk.now)
+        assert (await desk.journal.verify_audit()).broken is None
+    quiet.now = desk.now
+    await quiet.send(await quiet.planned(1))
+    first, *_ = await quiet.entries(connection="second")
+    assert (first.seq, first.prev) == (last.seq + 1, last.hash)
+    acceptance = (await desk.journal.acceptance_rows(0, 10))[-1]
+    assert (acceptance["chain"], acceptance["seq"]) == ("connection:second/acceptances", 2)
+    assert (await desk.journal.verify_audit())[1:] == (None, 1, 0, ())

@@ -34,6 +34,9 @@ CHECK_BATCH_ROWS = 5_000
 
 ACCEPTANCES_PER_BATCH = 200
 
+MAX_ERASED_SHOWN = 100
+"""The number of entries that a result names because something of them was erased; all are counted."""
+
 CHANGED = "it was changed, or the one before it was written anew"
 
 
@@ -53,6 +56,8 @@ class AuditCheck(NamedTuple):
     broken: AuditBreak | None = None
     acceptances: int = 0
     erased: int = 0
+    erased_at: tuple[tuple[str, int], ...] = ()
+    """The first entries of which something was erased: chain and `seq`."""
 
 
 @dataclass(slots=True)
@@ -80,11 +85,12 @@ class AuditChecker:
         self._acceptance = 0
         self._request: int | None = None
         self._gap: AuditBreak | None = None
+        self._erased_at: dict[tuple[str, int], None] = {}
 
     @property
     def result(self) -> AuditCheck:
         """What was found so far."""
-        return AuditCheck(self.entries, self.broken, self.acceptances, self.erased)
+        return AuditCheck(self.entries, self.broken, self.acceptances, self.erased, tuple(self._erased_at))
 
     def check_entries(self, db: Transaction) -> bool:
         """Checks the next entries. Returns True once there are no more, or one is wrong."""
@@ -148,6 +154,7 @@ class AuditChecker:
         wrong = _wrong_number(chain, number, end)
         if wrong is not None:
             return wrong
+        erased = self.erased
         if before != end.row or not self._hash_fits(row, chain, end):
             return AuditBreak(chain, number, CHANGED)
         request = row[18]
@@ -155,12 +162,17 @@ class AuditChecker:
             self._request = request
             if not self._body_fits(db, request, row[21]):
                 return AuditBreak(chain, number, "the body of its request was changed")
+        self._note_erased(erased, chain, number)
         if row[8] == JOIN_KIND and row[22] is not None:
             target = json.loads(row[10])
             self._joined[target["name"]] = AuditBreak(chain, number, ""), target["seq"], target["hash"]
         end.number, end.hash, end.row, self._row = number, row[17], position, position
         self.entries += 1
         return None
+
+    def _note_erased(self, before: int, chain: str, number: int) -> None:
+        if self.erased > before and len(self._erased_at) < MAX_ERASED_SHOWN:
+            self._erased_at[chain, number] = None
 
     def _hash_fits(self, row: tuple[Any, ...], chain: str, end: _End) -> bool:
         try:
@@ -236,9 +248,11 @@ class AuditChecker:
             fits = False
         if not fits:
             return AuditBreak(chain, number, CHANGED)
+        erased = self.erased
         changed = self._changed_record(db, ranges, parts)
         if changed is not None:
             return AuditBreak(chain, number, f"record {changed}, which it accepted, was changed")
+        self._note_erased(erased, chain, number)
         end.number, end.hash, end.row = number, digest, ident
         self.acceptances += 1
         return None
