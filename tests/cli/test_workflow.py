@@ -135,10 +135,10 @@ def test_a_file_is_upgraded_only_when_it_is_asked_to(askel: Askel, tmp_path: Pat
     shown = askel("workflow", "upgrade", str(file))
     assert "\n+askel: 2\n" in shown.stdout
     assert (
-        "changes: line 7: profile.phone_number: two people who share a number become one profile"
+        "changes: line 8: profile.phone_number: two people who share a number become one profile"
         in shown.stderr
     )
-    assert "changes: line 7: profile.phone_number: placeholders" in shown.stderr
+    assert "changes: line 8: profile.phone_number: placeholders" in shown.stderr
     assert "--write" in shown.stderr
     askel("workflow", "apply", str(file))
     assert file.read_text() == text
