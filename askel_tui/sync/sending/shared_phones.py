@@ -71,8 +71,9 @@ class SharedPhones:
             stored.seq: self._to.on_shared_phone(stored.workflow, stored.version) for stored in concerned
         }
         phones = {stored.seq: stored.operation.profile.phone_number or "" for stored in concerned}
-        known = await self._journal.phone_owners(self._to.name, set(phones.values()))
-        asked = {phones[seq] for seq, policy in policies.items() if policy != "go_on"} - known.keys()
+        asked = {phones[seq] for seq, policy in policies.items() if policy != "go_on"}
+        if asked:
+            asked -= (await self._journal.phone_owners(self._to.name, asked)).keys()
         read = await self._read(asked, priority) if asked else {}
         # Two that are sent at the same time must not both take the number for theirs.
         async with self._deciding:
