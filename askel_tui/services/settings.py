@@ -17,7 +17,7 @@ from askel_tui.sync.connected import PAUSE_AFTER_MS
 from askel_tui.sync.instance import COMPETE_SETTING, Instance
 from askel_tui.sync.notifications.addresses import NOTIFY_SETTING as NOTIFY
 from askel_tui.sync.notifications.channels import redacted_address
-from askel_tui.sync.notifications.notifier import REMIND_SETTING
+from askel_tui.sync.notifications.notifier import REMIND_HOURS, REMIND_SETTING
 from askel_tui.sync.upkeep import retention
 from askel_tui.sync.upkeep.waiting_alerts import DEFAULT_WAITING_S, WAITING_SETTING
 
@@ -133,7 +133,7 @@ SETTINGS: Mapping[str, Setting] = {
             "how many hours after the last word a standing hold is told of again; unset: after 1, 6 and 24, then daily",
             None,
             _parse_number,
-            _format_number,
+            lambda value: ", ".join(map(str, REMIND_HOURS)) if value is None else f"{value:,}",
         ),
         Setting(
             WAITING_SETTING,

@@ -77,7 +77,7 @@ def _rehearse_and_go_live(sh: Shell, fresh: SandboxProcess, revision: str) -> No
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
     rehearsed = sh.json("dry-run", NAME, "--last", "40")
-    assert list(rehearsed) == ["workflow", "version", "connection", "records", "totals"]
+    assert list(rehearsed) == ["workflow", "version", "connection", "records", "totals", "warnings"]
     assert len(sh.json("dry-run", NAME, "--last", "30")["records"]) == 30
     before = fresh.state()
     sh.run("workflow", "activate", NAME, "--since", "2026-01-01")
@@ -184,7 +184,7 @@ def test_what_failed_is_listed_tried_again_and_given_up(sh: Shell) -> None:
     by_record = {row["record"]: row for row in failed}
     assert by_record["h-3"]["problems"][0]["field"] == "profile.email"
     assert "h-3" in sh.run("failed", "list", "--workflow", NAME).stdout
-    assert sh.json("failed", "retry", str(by_record["h-3"]["id"])) == {"retried": 1}
+    assert sh.json("failed", "retry", str(by_record["h-3"]["id"])) == {"retried": 1, "replanned": {}}
     sh.run("daemon", "--until-idle")
     again = sh.json("failed", "list")["failed"]
     assert {row["record"] for row in again} == set(by_record)
