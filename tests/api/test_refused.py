@@ -142,3 +142,11 @@ async def test_a_hostile_reason_or_text_stays_on_its_line(quiet: RunningApi, tmp
         headers={"Content-Type": "application/x-ndjson"},
     )
     assert [len(each) for each in _kept(quiet)] == [3, 3]
+
+
+async def test_the_index_is_that_of_the_message_in_the_request(quiet: RunningApi) -> None:
+    batch = [{"type": "group"}, {"type": "track", "event": "ss"}, {"type": "dance"}]
+    await quiet.http.post("/v1/batch", json={"batch": batch}, headers=quiet.token("one", "send"))
+    [(where, _, text)] = _kept(quiet)
+    assert where.endswith("segment 2")
+    assert json.loads(text) == {"type": "dance"}

@@ -139,7 +139,9 @@ async def receive_cloudevents(request: Request, name: str) -> Response:
                 raise ApiError(413, "too_many", f"{len(events):,} events; {most:,} are the most")
         incoming = [_incoming_record(event) for event in events]
         return records_response(
-            await ingest(context, name, incoming, "cloudevents", token_actor(token), originals=events)
+            await ingest(
+                context, name, incoming, "cloudevents", token_actor(token), originals=list(enumerate(events))
+            )
         )
 
 

@@ -309,7 +309,7 @@ async def _accept_messages(
     for record in records:
         if isinstance(record, dict):
             record["actor"] = token_actor(token)
-    originals = [_without_key(messages[index]) for index in indexes]
+    originals = [(index, _without_key(messages[index])) for index in indexes]
     result = await ingest(context, connection, records, "segment", token_actor(token), originals=originals)
     rows = [{**row, "index": indexes[row["index"]]} for row in result.rows]
     refused = [{"index": row["index"], "reason": row["reason"]} for row in rows if row["fate"] == "refused"]

@@ -124,7 +124,7 @@ async def receive(request: Request, name: str, hook: str) -> Response:
             record = {**record_from_body(settings, body), "actor": source}
         except RecordRefused as refused:
             record = refused
-        return records_response(await ingest(context, name, [record], source, source, originals=[raw]))
+        return records_response(await ingest(context, name, [record], source, source, originals=[(0, raw)]))
 
 
 async def _webhook_secret(context: ApiContext, connection: str, hook: str) -> str | None:

@@ -51,15 +51,15 @@ async def ingest(
     actor: str,
     *,
     key: str | None = None,
-    originals: Sequence[Any] | None = None,
+    originals: Sequence[tuple[int, Any]] | None = None,
 ) -> IngestResult:
     """Stores the valid records, durable on return, and keeps the refused ones aside under `source`.
 
     `actor` hands them in.
 
-    `key` is the request's Idempotency-Key with its token's name; `originals` are the records as they came, where
-    `incoming` is made of them. Raises `JournalError`; a record that was stored before is the same record when it is
-    sent again with its id.
+    `key` is the request's Idempotency-Key with its token's name; `originals` are the records as they came, each with
+    its index in the request, where `incoming` is made of them. Raises `JournalError`; a record that was stored before
+    is the same record when it is sent again with its id.
     """
     result = IngestResult()
     for start in range(0, len(incoming), RECORDS_PER_TRANSACTION):
@@ -68,10 +68,10 @@ async def ingest(
         await _ingest_batch(
             context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, actor, key, result
         )
-    given = incoming if originals is None else originals
+    given = list(enumerate(incoming)) if originals is None else originals
     refused = [
-        RefusedLine(row["index"], row["reason"], _as_it_came(given[row["index"]]))
-        for row in result.rows
+        RefusedLine(index, row["reason"], _as_it_came(value))
+        for row, (index, value) in zip(result.rows, given, strict=True)
         if row["fate"] == "refused"
     ]
     await keep_refused(context.instance, connection, source, refused, len(incoming))
