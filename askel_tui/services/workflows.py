@@ -205,8 +205,9 @@ async def activate(
     from_record: str | None = None,
     unsent: Literal["replan", "keep"] | None = None,
     consents: Consents | None = None,
+    first: int | None = None,
 ) -> Mapping[str, Any]:
-    """Switches a workflow to its newest version.
+    """Switches a workflow to its newest version; with `first` it pauses by itself once so many records are sent.
 
     `unsent` says what becomes of what was not sent under older versions: it is planned anew, or kept as it was planned.
     Raises `UnsentOperations` where there is some and nobody said, `UnknownWorkflow`, `CommandRefused`.
@@ -224,6 +225,7 @@ async def activate(
         "from_record": from_record,
         "unsent": unsent,
         "consents": asdict(agreed),
+        "first": first,
     }
     return await submit(instance, "activate", arguments, actor)
 

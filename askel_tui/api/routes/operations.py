@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
@@ -222,6 +222,8 @@ class Activation(BaseModel):
 
     since: Time | None = None
     from_record: str | None = None
+    first: int | None = Field(default=None, ge=1, le=100_000)
+    """After so many records are sent it pauses by itself; resume sends the others."""
     unsent: Literal["replan", "keep"] | None = None
     """What becomes of what is unsent under older versions. Without an answer the request is refused with a preview."""
     with_consent: bool = False
@@ -266,6 +268,7 @@ async def activate(
         since=start.since,
         from_record=start.from_record,
         unsent=start.unsent,
+        first=start.first,
         consents=Consents(start.with_consent, start.close_unmatched, start.accept_identity),
     )
 

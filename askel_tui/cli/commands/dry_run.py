@@ -81,7 +81,7 @@ async def dry_run(
     if as_json:
         put_json(to_json(found))
     else:
-        _show(found)
+        show_run(found)
     if refused:
         put_refusals(refused, len(refused))
         exit_with(ExitCode.REFUSED)
@@ -105,7 +105,8 @@ def _records(file: str, options: FileOptions) -> tuple[list[Record], list[Refuse
     return [each for each in read if not isinstance(each, RefusedLine)], refused
 
 
-def _show(run: DryRun) -> None:
+def show_run(run: DryRun) -> None:
+    """Prints a dry run: its records in full, and its totals."""
     from askel_tui.services.json_documents import to_json
 
     for record in run.records:
@@ -167,20 +168,21 @@ def _change_lines(field: str, change: Mapping[str, Any]) -> Iterator[str]:
     """Formats a change as lines: a field before and after, or an event with its attributes and properties."""
     after = change["after"]
     if not field.startswith("event ") or not isinstance(after, Mapping):
-        yield f"{format_cell(field)}: {_format_value(change['before'])} → {_format_value(after)}"
+        yield f"{format_cell(field)}: {format_json(change['before'])} → {format_json(after)}"
         return
     attributes = {name: value for name, value in after.items() if name != "properties" and value is not None}
     shown = ", ".join(f"{format_cell(name)} {_format_plain(value)}" for name, value in attributes.items())
     yield f"{format_cell(field)}: {shown}"
     for name, value in (after.get("properties") or {}).items():
-        yield f"  {format_cell(name)}: {_format_value(value)}"
+        yield f"  {format_cell(name)}: {format_json(value)}"
 
 
 def _format_plain(value: object) -> str:
-    return format_cell(value) if isinstance(value, str) else _format_value(value)
+    return format_cell(value) if isinstance(value, str) else format_json(value)
 
 
-def _format_value(value: object) -> str:
+def format_json(value: object) -> str:
+    """Formats a value of a field as short JSON."""
     if value is None:
         return "–"
     return truncate(format_cell(json.dumps(value, ensure_ascii=False)), MAX_VALUE_CELLS)
@@ -222,8 +224,8 @@ async def reconcile(workflow: str, sample: int, as_json: bool) -> None:
                     row.record,
                     next(iter(row.profile.values()), ""),
                     row.field,
-                    _format_value(row.sent),
-                    _format_value(row.now),
+                    format_json(row.sent),
+                    format_json(row.now),
                     row.outcome.replace("_", " "),
                 )
                 for row in found.rows

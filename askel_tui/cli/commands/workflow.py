@@ -16,6 +16,7 @@ from askel_tui.cli.common import (
     read_text,
     require_confirmation,
 )
+from askel_tui.cli.first_records import CHOICES, GO_ON, STAY_PAUSED, follow_first
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message, put_table
 from askel_tui.cli.replan_output import (
@@ -252,6 +253,13 @@ def _write_file(path: str, text: str) -> None:
 @click.option(
     "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
 )
+@click.option(
+    "--first",
+    type=click.IntRange(1),
+    help="Pause by itself after so many records, and show what Klaviyo holds of them beside the dry run.",
+)
+@click.option(GO_ON, "then", flag_value=GO_ON, help=f"After --first: {CHOICES[GO_ON]}.")
+@click.option(STAY_PAUSED, "then", flag_value=STAY_PAUSED, help=f"After --first: {CHOICES[STAY_PAUSED]}.")
 @replan_options
 @asynchronous
 async def activate(
@@ -259,6 +267,8 @@ async def activate(
     since: datetime | None,
     from_record: str | None,
     unsent: Unsent | None,
+    first: int | None,
+    then: str | None,
     all_file: str | None,
     **agreed: bool,
 ) -> None:
@@ -270,14 +280,19 @@ async def activate(
     Examples:
       askel workflow activate first-points-welcome --since 2026-01-01
       askel workflow activate first-points-welcome --replan
+      askel workflow activate first-points-welcome --since 2026-01-01 --first 20
     """
+    from askel_tui.cli.commands.dry_run import show_run
     from askel_tui.core.planning.replanning import Consents
+    from askel_tui.services.reconciling.first_records import try_first
     from askel_tui.services.replanning import preview_replan
     from askel_tui.services.workflows import activate as activate_workflow
     from askel_tui.store.locks import owner_pid
 
     if since is not None and from_record is not None:
         raise click.UsageError("--since and --from-record exclude each other")
+    if then is not None and first is None:
+        raise click.UsageError(f"{then} says something about --first, which is missing")
     start = rfc3339(since) if since else None
     consents = Consents(**agreed)
     async with open_instance() as instance:
@@ -287,11 +302,25 @@ async def activate(
         if preview.totals.records:
             put_preview(preview)
             unsent = unsent or choose_unsent(preview)
+        trial = None
+        if first is not None:
+            trial = await try_first(instance, name, first, since=start, from_record=from_record)
+            show_run(trial)
         result = await activate_workflow(
-            instance, name, actor(), since=start, from_record=from_record, unsent=unsent, consents=consents
+            instance,
+            name,
+            actor(),
+            since=start,
+            from_record=from_record,
+            unsent=unsent,
+            consents=consents,
+            first=first,
         )
         running = owner_pid(instance.home) is not None
-    put_result(result.get("replanned") or {})
+        put_result(result.get("replanned") or {})
+        if trial is not None and first is not None:
+            await follow_first(instance, trial, first, then, actor())
+            return
     reach = f", records since {start} included" if start else ""
     reach = f", from record {from_record} on" if from_record else reach
     put_message(f"{name} version {result['version']} is active{reach}")

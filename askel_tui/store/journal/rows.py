@@ -56,6 +56,7 @@ class WorkflowState:
     `position` is the `seq` of the last record that was planned under this workflow; None before it was activated.
     `since` is the activation's `--since`, RFC 3339: older records are passed over. `replan` is set while what is unsent
     is planned anew, and nothing of the workflow is sent or planned meanwhile: a JSON object, see `tables.replanning`.
+    `first` is the number of records that are still to be planned before the workflow pauses by itself (`--first`).
     """
 
     workflow: str
@@ -65,6 +66,7 @@ class WorkflowState:
     position: int | None = None
     since: str | None = None
     replan: str | None = None
+    first: int | None = None
 
 
 class PlannedRun(NamedTuple):

@@ -85,8 +85,19 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
         since = None
     else:
         since = state.since
-    active = replace(state, status="active", version=version, position=position, since=since, replan=None)
+    first = arguments.get("first")
+    active = replace(
+        state,
+        status="active",
+        version=version,
+        position=position,
+        since=since,
+        replan=None,
+        first=first,
+    )
     detail = {"version": version, "since": since, "position": position}
+    if first is not None:
+        detail["first"] = first
     result: dict[str, Any] = {"workflow": workflow, "version": version, "state": "active"}
     unsent = arguments.get("unsent")
     if unsent is None and state.replan is None and await instance.journal.has_unsent(workflow, version):
@@ -136,7 +147,8 @@ async def _resume(instance: Instance, arguments: Arguments, actor: str) -> Execu
     if state.status != "paused":
         raise CommandRefused(f"{workflow} is {state.status}, not paused")
     decision = Decision("resume", actor, state.connection, workflow)
-    await instance.journal.set_workflow_state(replace(state, status="active"), decision, instance.clock())
+    resumed = replace(state, status="active", first=None)
+    await instance.journal.set_workflow_state(resumed, decision, instance.clock())
     return {"workflow": workflow, "state": "active"}, CommandEffects()
 
 

@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.model import DIRECT_VERSION
-from askel_tui.store.journal.rows import StoredOperation, WorkflowState
+from askel_tui.store.journal.rows import Decision, StoredOperation, WorkflowCounts, WorkflowState
 from askel_tui.sync.account_checks.checker import AccountChecker
 from askel_tui.sync.confirmation.confirmations import Confirmations
 from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
@@ -81,7 +82,8 @@ class Engine:
                 planned = await self._plan()
                 self._raise_dispatcher_errors()
                 idle = not executed and not planned and self._idle()
-                if until_idle and idle and not await self._notifier.has_pending():
+                # Planned once more, since what was sent last may have been the last of a workflow's first records.
+                if until_idle and idle and not await self._notifier.has_pending() and not await self._plan():
                     return
                 waiting = max((each.in_memory_count for each in self._dispatchers.values()), default=0)
                 self._backlog_workers.update(max(planned, waiting) >= self.instance.limits.backlog_min_count)
@@ -188,6 +190,9 @@ class Engine:
         for state in await self._journal.workflow_states():
             if state.status != "active" or state.version == DIRECT_VERSION or state.replan is not None:
                 continue
+            if state.first == 0:
+                await self._pause_after_first(state)
+                continue
             applied = await self._applied_version(state)
             if applied is not None:
                 active.setdefault(state.connection, []).append((state, applied))
@@ -197,6 +202,18 @@ class Engine:
                 break
             planned += await self._planner.plan_round(of_connection)
         return planned
+
+    async def _pause_after_first(self, state: WorkflowState) -> None:
+        """Pauses a workflow that has planned its first records, once nothing of them waits any more."""
+        counts = (await self._journal.counts()).get(state.workflow, WorkflowCounts())
+        if counts.waiting:
+            return
+        decision = Decision(
+            "pause", "askel", state.connection, state.workflow, detail={"why": "its first records are sent"}
+        )
+        await self._journal.set_workflow_state(
+            replace(state, status="paused"), decision, self.instance.clock()
+        )
 
     def _is_far_ahead(self, workflow: str) -> bool:
         return any(dispatcher.far_ahead(workflow) for dispatcher in self._dispatchers.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -52,8 +52,18 @@ class _Batch:
         last = first[-1]
         runs = self.runs[: bisect_right(self.runs, last, key=attrgetter("record_seq"))]
         self.seqs, self.runs = self.seqs[len(first) :], self.runs[len(runs) :]
-        self.state = replace(self.state, position=last)
+        left = self.state.first
+        self.state = replace(self.state, position=last, first=None if left is None else left - len(runs))
         return last, runs
+
+    def limit(self, ran: Collection[int]) -> None:
+        """Keeps no more records than the workflow may still plan before it pauses by itself; `ran` are those that ran
+        before."""
+        if self.state.first is not None:
+            self.runs = [run for run in self.runs if run.record_seq not in ran]
+            if len(self.runs) > self.state.first:
+                self.runs = self.runs[: self.state.first]
+                self.seqs = self.up_to(self.runs[-1].record_seq) if self.runs else ()
 
 
 class Planner:
@@ -114,7 +124,11 @@ class Planner:
         self, active: Sequence[ActiveWorkflow], writer: _PlanWriter
     ) -> tuple[int, Sequence[ActiveWorkflow]]:
         """Plans one batch of each workflow. Returns the number of records, and the workflows as they are after it."""
-        remaining = sorted(active, key=lambda each: each[0].position or 0)
+        remaining = sorted(
+            (each for each in active if each[0].first != 0), key=lambda each: each[0].position or 0
+        )
+        if not remaining:
+            return 0, active
         # Records that come in while several workflows are read one after another are for the next pass.
         head = await self._journal.last_record_seq(remaining[0][0].connection) if len(remaining) > 1 else None
         count = 0
@@ -174,6 +188,8 @@ class Planner:
         live: list[bool] = []
         for batch in batches:
             batch.runs = await self._build(batch.state, batch.applied, batch.seqs) if batch.seqs else ()
+            if batch.state.first is not None:
+                batch.limit(await self._journal.already_ran(batch.state.workflow, batch.seqs))
             operations = sum(len(run.operations) for run in batch.runs)
             live.append(operations <= self._limits.max_live_operations)
         for end in cut_points(await self._touched_lines(batches)):

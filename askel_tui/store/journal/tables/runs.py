@@ -59,7 +59,10 @@ def commit_runs(
         queue = _NewOperations(db, state)
         queue.add(planned, lines_by_run, actors)
         queue.insert(work)
-        moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
+        moved = db.execute(
+            "UPDATE workflows SET position = ?, first = max(0, first - ?) WHERE workflow = ?",
+            (position, len(new), state.workflow),
+        )
         if moved.rowcount == 0:
             set_workflow_state(db, replace(state, position=position), None, now)
     seqs = [(queue.seqs.get(number, ()), lines_by_run.get(number, ())) for number in range(len(runs))]
