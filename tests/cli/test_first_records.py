@@ -60,7 +60,7 @@ def _state(askel: Askel) -> str:
     return str(row["state"])
 
 
-def test_it_pauses_after_the_first_and_goes_on_when_told(
+def test_it_pauses_after_the_first_and_goes_on_when_asked_to(
     applied: Askel, account: SandboxProcess, tmp_path: Path
 ) -> None:
     applied("ingest", _records(tmp_path, range(5)), "--connection", "maple-ember")
