@@ -103,7 +103,7 @@ def _writes(db: Transaction, record_seqs: Sequence[int]) -> list[_Write]:
         "q.opened, q.answered, q.path "
         "FROM records r JOIN audit a ON a.record = r.id AND a.connection = r.connection "
         f"JOIN requests q ON q.id = a.request WHERE r.seq IN (SELECT value FROM json_each(?)) AND a.kind IN ({kinds}) "
-        "AND a.status IN ('written', 'unconfirmed') ORDER BY a.seq",
+        "AND a.status IN ('written', 'unconfirmed') AND a.profile IS NOT NULL ORDER BY a.seq",
         (statements.json_list(record_seqs),),
     ).fetchall()
     bodies: dict[int, WrittenFields] = {}
@@ -149,7 +149,8 @@ def _write_again(work: UnitOfWork, writes: Sequence[_Write]) -> list[int]:
         others = [each for each in writes if _are_one(work.db, write.connection, write.profile, each)]
         lost = {name for name in write.fields if _is_lost(write, name, others)}
         if lost and write.kind in _CALL_OF_KIND and write.workflow in states:
-            over = [each for each in others if each.fields & lost and _may_follow(each, write)][-1]
+            older = [each for each in others if each.record_seq < write.record_seq and each.fields & lost]
+            over = [each for each in older if _may_follow(each, write)][-1]
             added += _queue(work, states[write.workflow], write, frozenset(lost), over)
     return [seq for seq in added if seq]
 
@@ -158,7 +159,8 @@ def _is_lost(write: _Write, name: str, writes: Sequence[_Write]) -> bool:
     """Checks whether a field's newest value, which a write wrote, was written over by older records."""
     of_name = [each for each in writes if name in each.fields]
     newest = max(of_name, key=lambda each: (each.record_seq, each.entry))
-    return newest is write and any(_may_follow(each, write) for each in of_name)
+    older = [each for each in of_name if each.record_seq < write.record_seq]
+    return newest is write and any(_may_follow(each, write) for each in older)
 
 
 def _may_follow(one: _Write, newest: _Write) -> bool:
@@ -186,12 +188,19 @@ def _queue(
         ident, write.step, write.kind, _CALL_OF_KIND[write.kind], write.profile, write.target, body=body or {}
     )
     detail = {
-        "record": write.record,
         "fields": sorted(lost),
         "why": f"record {over.record} is older and was written later: both turned out to be of one person",
     }
     work.audit.append_decision(
-        Decision(WRITTEN_AGAIN_KIND, SYSTEM_ACTOR, write.connection, write.workflow, write.step, detail)
+        Decision(
+            WRITTEN_AGAIN_KIND,
+            SYSTEM_ACTOR,
+            write.connection,
+            write.workflow,
+            write.step,
+            detail,
+            write.record,
+        )
     )
     return queue_again(work, state, encode_run(write.record_seq, write.record, [operation]))
 

@@ -144,8 +144,8 @@ def _report_shared(
         return
     for record, numbers in shared.items():
         for number in numbers:
-            detail = {"record": record, "identifier": kind_of(number), "why": SHARED_REASON}
-            decision = Decision(SHARED_KIND, SYSTEM_ACTOR, connection, workflow, detail=detail)
+            detail = {"identifier": kind_of(number), "why": SHARED_REASON}
+            decision = Decision(SHARED_KIND, SYSTEM_ACTOR, connection, workflow, detail=detail, record=record)
             work.audit.append_decision(decision)
     record, (number, *_) = next(iter(shared.items()))
     others = sum(len(each) for each in shared.values()) - 1
