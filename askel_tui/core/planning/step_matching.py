@@ -31,11 +31,6 @@ def match_steps(old: AppliedWorkflow, new: AppliedWorkflow) -> StepMatches:
     return StepMatches(matched, {before: after for after, before in matched.items()})
 
 
-def names_the_same(old: AppliedWorkflow, old_step: str, new: AppliedWorkflow, new_step: str) -> bool:
-    """Checks whether two steps address the same objects of the account, by id and name."""
-    return old.targets.get(old_step) == new.targets.get(new_step)
-
-
 def dropped_properties(
     old: AppliedWorkflow, old_step: str, new: AppliedWorkflow, new_step: str
 ) -> frozenset[str]:
