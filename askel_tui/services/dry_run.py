@@ -33,6 +33,7 @@ from askel_tui.services.dry_run_result import (
     Totals,
 )
 from askel_tui.services.reconciling.sent_records import Sent, find_sent
+from askel_tui.services.workflow_notes import unguarded_properties
 from askel_tui.sync.instance import Instance
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ async def dry_run(
     named = pin_targets(
         applied.workflow, replace(catalog, properties=properties), revision=applied.revision
     ).warnings
-    warnings = (*applied.workflow.warnings, *named)
+    unguarded = await unguarded_properties(instance, applied.workflow)
+    warnings = (*applied.workflow.warnings, *named, *unguarded)
     total = totals.result(catalog.flows)
     return DryRun(workflow, document.version, document.connection, previews, total, warnings)
 

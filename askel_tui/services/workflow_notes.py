@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from askel_tui.core.drift.lost_properties import MIN_WITNESSES
+from askel_tui.core.problems import Problem
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import Unsubscribe
+from askel_tui.core.workflows.model import Unsubscribe, UpsertProfile, Workflow
+from askel_tui.sync.instance import Instance
 
 
 @lru_cache(maxsize=256)
@@ -22,3 +25,26 @@ def workflow_notes(source: str) -> tuple[str, ...]:
     ]
     warnings = [f"{f'step {each.step}: ' if each.step else ''}{each.message}" for each in workflow.warnings]
     return (*skipping, *warnings)
+
+
+async def unguarded_properties(instance: Instance, workflow: Workflow) -> list[Problem]:
+    """Lists the mapped properties that too few profiles are known to carry: a renaming of these is not noticed."""
+    # Loads the HTTP client, which the notes of `status` do not need.
+    from askel_tui.sync.account_checks.property_witnesses import count_carriers
+
+    found = []
+    for step in workflow.steps:
+        if not isinstance(step, UpsertProfile):
+            continue
+        written = [name for name, mapped in step.properties.items() if not mapped.clear]
+        carriers = await count_carriers(instance.journal, workflow.name, step.id, written)
+        found += [
+            Problem(
+                f"the property {name} is not guarded: a renaming is noticed once {MIN_WITNESSES} profiles are known to "
+                f"carry it, and {count} of the last ones do",
+                step=step.id,
+            )
+            for name, count in carriers.items()
+            if count < MIN_WITNESSES
+        ]
+    return found

@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 
+from askel_tui.services.dry_run import dry_run
+from askel_tui.services.workflow_notes import unguarded_properties
 from askel_tui.sync.instance import now_ms
 from tests.support.bad_days import (
     WELCOME,
@@ -173,3 +175,19 @@ async def test_a_gate_that_could_not_be_read_goes_on_once_it_can(bench: Workbenc
     await bench.drain()
     assert (await settled(bench))["points written"] == 3
     await assert_in_order(bench)
+
+
+async def test_a_property_with_too_few_carriers_says_that_it_is_not_guarded(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    applied = await bench.instance.applied_version("welcome")
+    assert applied is not None
+    await bench.take(points(number) for number in range(4))
+    await bench.drain()
+    unguarded = await unguarded_properties(bench.instance, applied.workflow)
+    assert [each.step for each in unguarded] == ["tier", "tier"]
+    assert "the property LoyaltyTier is not guarded" in unguarded[0].message
+    run = await dry_run(bench.instance, "welcome", last=5)
+    assert set(map(str, unguarded)) <= set(map(str, run.warnings))
+    await bench.take([points(5)])
+    await bench.drain()
+    assert await unguarded_properties(bench.instance, applied.workflow) == []

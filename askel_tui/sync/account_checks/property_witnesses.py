@@ -118,6 +118,20 @@ class PropertyWitnesses:
         return list(witnesses.values())
 
 
+async def count_carriers(
+    journal: Journal, workflow: str, step: str, properties: Sequence[str]
+) -> dict[str, int]:
+    """Counts the profiles that are known to carry each property: those that the step wrote it to lately."""
+    wanted = AuditFilter(workflow=workflow, step=step, status="written")
+    entries = await journal.audit_entries(wanted, limit=MAX_WITNESSES_PER_STEP, newest=True)
+    carriers: dict[str, set[str]] = {name: set() for name in properties}
+    for entry in entries:
+        identity = Identity(**dict([*(entry.profile or {}).items()][:1]))
+        for name in _written_values(entry, identity, properties):
+            carriers[name].update(identity.keys())
+    return {name: len(keys) for name, keys in carriers.items()}
+
+
 def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:
     """Finds the values that a request wrote to the profile; none where its body was pruned."""
     body = (entry.request or {}).get("body")
