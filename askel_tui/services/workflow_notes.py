@@ -40,8 +40,8 @@ async def unguarded_properties(instance: Instance, workflow: Workflow) -> list[P
         carriers = await count_carriers(instance.journal, workflow.name, step.id, written)
         found += [
             Problem(
-                f"the property {name} is not guarded: a renaming is noticed once {MIN_WITNESSES} profiles are known to "
-                f"carry it, and {count} of the last ones do",
+                f"the property {name} is not guarded: it is known on {count} profiles, and a renaming shows from "
+                f"{MIN_WITNESSES} on",
                 step=step.id,
             )
             for name, count in carriers.items()
