@@ -22,7 +22,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.workbench import ACTOR, Workbench, points
+from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
@@ -331,6 +331,57 @@ async def test_what_was_discarded_is_kept_and_can_be_taken_up_again(bench: Workb
     counts = (await bench.instance.journal.counts())["welcome"]
     assert (counts.waiting, counts.held, counts.failed, counts.discarded) == (0, 0, 0, 0)
     assert await bench.instance.journal.failures("welcome", discarded=True) == []
+    await assert_in_order(bench)
+
+
+async def test_what_may_have_been_written_stays_as_it_was_planned(bench: Workbench) -> None:
+    """An answer was lost: the upsert may have arrived. It is tried again as it was, the rest is planned anew."""
+    await bench.apply(WELCOME)
+    bench.fault("create_or_update_profile", status=503, times=100)
+    async with engine(bench):
+        await bench.take([points(1)])
+        await until(bench, lambda: _tried(bench))
+        await bench.apply(
+            REPAIRED.replace("value: data.points,", "value: data.points, value_currency: \"'EUR'\","),
+            activate=False,
+        )
+        result = await _activate(bench)
+        bench.sandbox.world.faults.all.clear()
+        await until(bench, lambda: _waiting(bench, 0))
+    assert result["replanned"] == {"kept": 1, "replanned": 2}
+    assert bench.profile("t1@mapleandember.example")["properties"] == {"LoyaltyTier": "gold", "Points": 6}
+    [event] = bench.requests("create_event", after=bench.requests_since)
+    assert "EUR" in str(event["body"])
+    assert await settled(bench) == {"tier written": 1, "welcome written": 1, "points written": 1}
+    await assert_in_order(bench)
+
+
+async def _tried(bench: Workbench) -> bool:
+    waiting = await bench.instance.journal.waiting_operations([NAME], 0, 10)
+    return any(each.attempts > 0 for each in waiting)
+
+
+async def test_consent_in_doubt_stays_and_the_consent_behind_it_waits_with_it(bench: Workbench) -> None:
+    consent = WELCOME + "  - id: opt-in\n    subscribe: {channels: [email], custom_source: Till}\n"
+    await bench.apply(consent)
+    bench.fault("bulk_subscribe_profiles", reset=True, times=1)
+    await _sent(bench, range(1))
+    await _sent(bench, range(1, 3))
+    assert await held(bench) == {("welcome", "opt-in"): ("in_doubt", 3)}
+    await bench.apply(consent.replace("Till", "Web"), activate=False)
+    assert (await _activate(bench))["replanned"] == {"replanned": 2}
+    await bench.drain()
+    assert await _holds(bench) == {(1, "in_doubt", 1), (2, "in_doubt", 2)}
+    before = bench.sandbox.world.logged_count
+    await order(bench, "release")
+    await bench.drain()
+    sent = {
+        profile["attributes"]["email"][:2]: "Web" in str(each["body"])
+        for each in bench.requests("bulk_subscribe_profiles", after=before)
+        for profile in each["body"]["data"]["attributes"]["profiles"]["data"]
+    }
+    assert sent == {"t0": False, "t1": True, "t2": True}
+    assert await held(bench) == {}
     await assert_in_order(bench)
 
 
