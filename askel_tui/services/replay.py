@@ -106,7 +106,7 @@ async def replayable_events(
         wanted.connection, wanted.workflow, wanted.step, since=wanted.since, until=wanted.until
     )
     while page := await instance.journal.audit_entries(sent, after=after, limit=ENTRIES_PER_PAGE):
-        after = page[-1].seq
+        after = page[-1].position
         for entry in page:
             if (
                 entry.kind not in EVENT_KINDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from askel_tui.services.replay import (
     replay,
     replayable_events,
 )
+from askel_tui.store.journal.rows import Decision
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, until
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
@@ -69,6 +72,15 @@ async def test_events_go_again_with_their_ids_and_nothing_else_does(either: Work
     [decision] = await either.audit(kind="replay")
     assert decision.response is not None
     assert decision.response["detail"]["events"] == 5
+
+
+async def test_entries_of_other_chains_do_not_make_it_read_for_ever(bench: Workbench) -> None:
+    await _sent(bench)
+    for _ in range(3):
+        await bench.instance.journal.write_decision(Decision("setting", ACTOR), bench.instance.clock())
+    await _sent(bench, 6)
+    async with asyncio.timeout(PATIENCE_S):
+        assert len(await _found(bench)) == 6
 
 
 async def test_what_the_account_lost_is_there_again(bench: Workbench) -> None:
