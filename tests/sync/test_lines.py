@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from typing import Any
 
@@ -235,4 +236,34 @@ async def test_a_list_that_an_older_record_left_late_is_joined_again(bench: Work
     await bench.drain()
     assert email(0) in bench.on_list("Promotions")
     assert bench.profile(email(0))["properties"]["Tier"] == "new"
+    await assert_in_order(bench)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_in_the_end_each_person_is_as_the_newest_records_say(bench: Workbench, seed: int) -> None:
+    """Nothing links the identifiers but Klaviyo's answers, of which some are late and some refuse."""
+    chance, people = random.Random(seed), range(20)
+    everybody = [
+        {"email": email(number), "phone_number": f"+4420794601{number:02d}", "external_id": f"Q-{number}"}
+        for number in people
+    ]
+    change(bench, "POST", "profiles", profiles=everybody)
+    await apply(bench, MAIL, PHONE, workflow("cid", "external_id: data.cid", ONE_STEP))
+    await apply(bench, JOIN, LEAVE)
+    for fault in ({"delay": 0.4}, {"status": 503}):
+        bench.fault("create_or_update_profile", probability=0.15, seed=seed, **fault)
+    events = ["mail", "phone", "cid", "join", "leave"] * len(people)
+    records = [
+        happened(event, at // 5, cid=f"Q-{at // 5}", tier=f"{event} {at // 5}")
+        for at, event in enumerate(events)
+    ]
+    chance.shuffle(records)
+    await bench.take(records)
+    await bench.drain()
+    newest = {(one["data"]["n"], one["event"] in ("join", "leave")): one for one in records}
+    tiers = {number: bench.profile(email(number))["properties"]["Tier"] for number in people}
+    assert tiers == {number: newest[number, False]["data"]["tier"] for number in people}
+    joined = {email(number) for number in people if newest[number, True]["event"] == "join"}
+    assert joined == {*bench.on_list("Promotions")} & {email(number) for number in people}
     await assert_in_order(bench)
