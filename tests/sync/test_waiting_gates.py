@@ -84,6 +84,29 @@ async def test_only_the_record_and_those_at_the_same_gate_wait_until_the_segment
     assert bench.on_list("Kiln Club") == [EMAIL]
 
 
+async def test_what_later_records_wrote_meanwhile_is_not_written_over(bench: Workbench) -> None:
+    bench.sandbox.world.change_settings({"segment_time": 3600.0})
+    bench.set_timing(gate_asks_s=tuple(each / 10 for each in range(1, 1000)))
+    late = "  - id: late\n    upsert_profile: {first_name: data.name, properties: {Mug: data.name}}\n"
+    await bench.apply(WORKFLOW + late)
+    await bench.apply(OTHER.replace("track_event: {metric: Seen}", "upsert_profile: {first_name: data.name}"))
+    async with engine(bench):
+        await bench.take([_record(1, name="Old"), _record(1, "other", name="New")])
+
+        async def newer_is_written() -> bool:
+            return ("other-1", "seen") in await _ends(bench)
+
+        await until(bench, newer_is_written)
+        bench.sandbox.account.shown_segments.clear()
+
+        async def older_is_written() -> bool:
+            return ("reached-1", "late") in await _ends(bench)
+
+        await until(bench, older_is_written)
+    profile = bench.profile(EMAIL)
+    assert (profile["first_name"], profile["properties"]["Mug"]) == ("New", "Old")
+
+
 async def test_a_gate_waits_through_a_restart_and_skips_when_its_time_is_over(bench: Workbench) -> None:
     bench.set_timing(gate_asks_s=())
     await bench.apply(WORKFLOW.replace("within: 1h", "within: 1s"))

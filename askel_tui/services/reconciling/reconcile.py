@@ -183,7 +183,7 @@ async def _outcome(instance: Instance, written: _Written, found: ReadBack) -> Fi
         connection=entry.connection, profile=expected.profile.label(), since=entry.at, kind=entry.kind
     )
     for other in await instance.journal.audit_entries(later):
-        if other.seq > entry.seq and other.record != entry.record and other.status in SENT_STATUSES:
+        if other.position > entry.position and other.record != entry.record and other.status in SENT_STATUSES:
             return "rewritten"
     response = entry.response or {}
     if any(each.get("field") == expected.field for each in response.get("differences") or ()):

@@ -85,6 +85,8 @@ class Committer:
             )
         for ended in settlement.ended:
             (update.stopped if _stops_record(ended) else update.done).append(ended.operation)
+            # The journal has taken out of its record what was written since; that is read anew.
+            update.reload |= _has_waited(ended)
         for each in held:
             if not each.keep_request_open:
                 update.done += each.operations
@@ -130,7 +132,9 @@ class Committer:
         return {
             _step(stored)
             for stored in operations
-            if stored.retrying_since and now - stored.retrying_since > self._to.pause_after_ms
+            if stored.retrying_since
+            and now - stored.retrying_since
+            > self._to.pause_after_ms + 1_000 * stored.operation.body.get("within", 0)
         }
 
     def _log_trouble(self, detail: str, now: int) -> None:
@@ -198,10 +202,19 @@ def _step(stored: StoredOperation) -> tuple[str, int, str]:
 
 
 def _stops_record(settled: SettledOperation) -> bool:
-    """Checks whether the later operations of its record end with an operation: it failed, or is a gate that refused."""
-    return settled.outcome == "failed" or (
-        settled.outcome == "skipped" and settled.operation.operation.is_gate
+    """Checks whether the later operations of its record leave the queue with an operation: it failed, or is a gate that
+    refused, or one that waited."""
+    return (
+        settled.outcome == "failed"
+        or (settled.outcome == "skipped" and settled.operation.operation.is_gate)
+        or _has_waited(settled)
     )
+
+
+def _has_waited(settled: SettledOperation) -> bool:
+    """Checks whether an operation is a gate that passed only when it was asked again."""
+    stored = settled.operation
+    return settled.outcome == "passed" and stored.operation.is_gate and stored.retrying_since > 0
 
 
 def _tried_again(delayed: DelayedOperation, now: int) -> StoredOperation:

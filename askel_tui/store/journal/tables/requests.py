@@ -21,7 +21,7 @@ from askel_tui.store.journal.rows import (
     SettledOperation,
 )
 from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
-from askel_tui.store.journal.tables import lines, operations, profile_ids, rate_limit_slots
+from askel_tui.store.journal.tables import lines, operations, profile_ids, rate_limit_slots, superseded
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
 from askel_tui.store.journal.tables.audit.commitments import SALT_BYTES, body_digest
 from askel_tui.store.journal.tables.audit.encoding import gate_document, response_document
@@ -30,6 +30,9 @@ from askel_tui.store.journal.tables.holds import placing
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
+
+CLOCK_MARGIN_MS = 60_000
+"""The time by which a clock may have stepped back, where entries are looked for by their time, in milliseconds."""
 
 
 @dataclass(slots=True)
@@ -179,6 +182,7 @@ def _settle(
     found = operations.rows_with_bodies(work.db, [seq for group in answer.settled for seq in group.seqs])
     followed: list[tuple[SettledGroup, QueueRow]] = []
     answered_gates: list[QueueRow] = []
+    waited: list[QueueRow] = []
     leaving: dict[bool, list[QueueRow]] = {True: [], False: []}  # by whether they count as sent
     for group in answer.settled:
         outcome = group.outcome
@@ -205,11 +209,25 @@ def _settle(
                 followed.append((group, row))
             elif row.gate and row.state == HELD:
                 answered_gates.append(row)
+            if row.gate and outcome == "passed" and row.since:
+                waited.append(row)
     for sent, rows in leaving.items():
         operations.remove_rows(work, rows, sent=sent)
     for row in answered_gates:
         placing.release_behind_gate(work, row)
+    for row in waited:
+        # Later records went on meanwhile: what they wrote is not written over.
+        later = operations.later_rows(work.db, row, states=(WAITING, HELD))
+        superseded.drop_superseded(work, later, _entry_before(work.db, row.since - CLOCK_MARGIN_MS))
     return followed
+
+
+def _entry_before(db: Transaction, at: int) -> int:
+    """Finds the last audit entry before a time."""
+    (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (at,)).fetchone()
+    if first is None:
+        (first,) = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM audit").fetchone()
+    return int(first) - 1
 
 
 def _settle_later_operations(
