@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from askel_tui.store.paths import backup_dir, journal_file
 from askel_tui.store.sqlite import backup
 from askel_tui.store.sqlite.journal import open_journal
 from askel_tui.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, TABLES
-from tests.unit.journal.samples import CONNECTION, NOW
+from tests.unit.journal.samples import CONNECTION, NOW, operation
 
 OLDER = range(1, SCHEMA_VERSION)
 
@@ -177,3 +178,49 @@ async def test_a_hold_of_an_older_schema_becomes_one_of_each_version_that_it_kee
     ]
     with closing(sqlite3.connect(journal_file(tmp_path))) as new:
         assert new.execute("SELECT entry FROM holds WHERE workflow = 'w'").fetchall() == [(4,)] * 3
+
+
+async def test_the_queue_of_an_older_schema_keeps_its_order_and_its_requests(tmp_path: Path) -> None:
+    """Operations get room between them; what was tried before may have been written, and is never planned anew."""
+    make_old(tmp_path, 5)
+    body = operation("r", "tier").encode()
+    with closing(sqlite3.connect(journal_file(tmp_path))) as old:
+        old.execute("INSERT INTO counters (workflow, connection, waiting) VALUES ('w', 'c', 3)")
+        old.execute(
+            "INSERT INTO requests (id, connection, account, call, method, path, revision, key, opened, digest, "
+            "operations, body) VALUES (9, 'c', 'a', 'create_or_update_profile', 'POST', '/', '2026-07-15', 'k', 1, "
+            "x'00', '[3]', x'7b7d')"
+        )
+        old.executemany(
+            "INSERT INTO operations (connection, workflow, version, record_seq, record, idx, step, gate, state, "
+            "attempts, request, failure, body) VALUES ('c', 'w', 1, ?, 'r', 0, 'tier', 0, ?, ?, ?, ?, ?)",
+            [
+                (1, 0, 0, None, None, body),
+                (2, 0, 4, None, None, body),
+                (3, 0, 0, 9, None, body),
+                (4, 2, 1, None, 1, body),
+            ],
+        )
+        old.execute(
+            "INSERT INTO failures (connection, workflow, version, record_seq, record, step, reason, at, operation) "
+            "VALUES ('c', 'w', 1, 4, 'r', 'tier', 'no', 1, 4)"
+        )
+        old.commit()
+    journal = await open_journal(tmp_path)
+    try:
+        waiting = await journal.waiting_operations(["c"], 0, 10)
+        [unanswered] = await journal.requests_in_doubt(["c"])
+        [failure] = await journal.failures("w")
+    finally:
+        await journal.close()
+    assert [each.record_seq for each in waiting] == [1, 2]
+    assert [each.record_seq for each in unanswered.operations] == [3]
+    assert failure.operation is not None
+    assert failure.operation.record_seq == 4
+    with closing(sqlite3.connect(journal_file(tmp_path))) as new:
+        marks = new.execute("SELECT seq, mark FROM operations ORDER BY seq").fetchall()
+        (newest,) = new.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
+    gaps = [after - before for (before, _), (after, _) in pairwise(marks)]
+    assert min(gaps) > 1
+    assert newest == marks[-1][0]
+    assert [bool(mark) for _, mark in marks] == [False, True, False, True]
