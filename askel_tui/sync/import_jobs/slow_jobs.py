@@ -125,7 +125,7 @@ async def current_slow_jobs(journal: Journal) -> list[dict[str, Any]]:
         )
     ]
     found: dict[int, dict[str, Any]] = {}
-    for entry in sorted(entries, key=lambda each: each.seq):
+    for entry in sorted(entries, key=lambda each: each.position):
         detail = (entry.response or {}).get("detail") or {}
         if entry.kind == SLOW_JOB_KIND:
             found[detail["request"]] = {"connection": entry.connection, **detail}
