@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,8 +71,13 @@ def no_key_anywhere(app: AskelApp, *keys: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_a_second_connection_is_set_up(console: Console, size: tuple[int, int]) -> None:
+async def test_a_second_connection_is_set_up(
+    console: Console, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Name, key, a check that shows the scopes, lists, notices, connected; the budget is shared."""
+    apprise = ModuleType("apprise")
+    monkeypatch.setattr(apprise, "Apprise", lambda: SimpleNamespace(add=lambda url: True), raising=False)
+    monkeypatch.setitem(sys.modules, "apprise", apprise)
     async with console(size=size, first="connections", prepare=keys) as (app, pilot, bench):
         await press(pilot, "a", *"again", "enter")
         await paste(pilot, FULL_KEY)
@@ -98,6 +105,20 @@ async def test_a_second_connection_is_set_up(console: Console, size: tuple[int, 
         assert size[1] < 24 or f"shares with  {NAME}: the same key, one budget" in shown
         assert "token" not in shown
         no_key_anywhere(app, FULL_KEY)
+
+
+async def test_an_address_that_nothing_can_be_delivered_to_is_not_stored(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    async with console(first="connections", prepare=keys) as (app, pilot, bench):
+        await press(pilot, "a", *"again", "enter")
+        await paste(pilot, FULL_KEY)
+        await press(pilot, "ctrl+t", "enter", "tab", "tab", "tab")
+        await paste(pilot, "slack://secret")
+        await press(pilot, "ctrl+s")
+        assert "slack:// needs apprise" in text_of(app)
+        assert "again" not in {each.name for each in bench.instance.state.connections()}
 
 
 async def test_what_is_wrong_is_said_before_klaviyo_is_asked(console: Console) -> None:
