@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from askel_tui.core.catalog import Catalog, FlowEntry
+from askel_tui.core.catalog import Catalog, FlowEntry, PropertyEntry
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.catalog import SAMPLED_PROFILES, SECTIONS, read_catalog, read_flow_triggers
+from askel_tui.klaviyo.reads.properties import sample_properties
 from askel_tui.sync.instance import Instance
 
 
@@ -38,6 +39,15 @@ async def discover(
     readable = wanted - set(found.unread)
     await instance.save_catalog(connection, found, readable)
     return DiscoveredCatalog(found, found.unread)
+
+
+async def custom_properties(instance: Instance, connection: str, client: Client) -> tuple[PropertyEntry, ...]:
+    """Returns the account's custom properties as they were last read, or samples them now, which stores nothing: a
+    stored catalog has all sections or none of its own. Raises `KlaviyoError`."""
+    stored = instance.catalog(connection)
+    if stored is not None and stored.properties:
+        return stored.properties
+    return tuple(await sample_properties(client, SAMPLED_PROFILES))
 
 
 async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:

@@ -24,6 +24,8 @@ from askel_tui.core.requests import packing
 from askel_tui.core.segments import segment_reads
 from askel_tui.core.targets.name_checks import find_type_differences
 from askel_tui.core.targets.pinning import pin_targets
+from askel_tui.core.workflows.model import UpsertProfile
+from askel_tui.services.discovery import custom_properties
 from askel_tui.services.dry_run_result import (
     DryRun,
     MergePreview,
@@ -94,8 +96,8 @@ async def dry_run(
         limits=caps(applied.revision),
     )
     phones = await _read_phone_owners(instance, client, document.connection, plans)
-    stored = instance.catalog(document.connection)
-    properties = stored.properties if stored is not None else ()
+    writes = any(isinstance(step, UpsertProfile) and step.properties for step in applied.workflow.steps)
+    properties = await custom_properties(instance, document.connection, client) if writes else ()
     by_name = {each.name: each for each in properties}
     plans = [
         replace(each, warnings=(*each.warnings, *find_type_differences(each.operations, by_name)))

@@ -151,18 +151,16 @@ async def _read_named_targets(
     instance: Instance, client: Client, workflow: Workflow, connection: ConnectionDoc
 ) -> Catalog:
     """Reads the catalog sections that the workflow's steps name, and stores them."""
-    from askel_tui.services.discovery import discover, with_trigger_filters
+    from askel_tui.services.discovery import custom_properties, discover, with_trigger_filters
 
     named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
     wanted = {SECTION_OF_TARGET[kind] for kind, _ in named if kind in SECTION_OF_TARGET}
-    before = instance.catalog(connection.name)
-    known = before.properties if before is not None and before.properties else None
-    if known is None and any(kind == "property" for kind, _ in named):
-        wanted.add("properties")
     found = await discover(instance, connection.name, client, wanted)
     flows = {written for kind, written in named if kind == "flow"}
     catalog = await with_trigger_filters(client, found.catalog, flows)
-    return catalog if known is None else replace(catalog, properties=known)
+    if not any(kind == "property" for kind, _ in named):
+        return catalog
+    return replace(catalog, properties=await custom_properties(instance, connection.name, client))
 
 
 def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> None:

@@ -17,7 +17,7 @@ def test_names_that_are_nearly_there_are_warned_of_at_apply_and_in_the_dry_run(
     case: Callable[[str], CaseRun],
 ) -> None:
     run = case("near-miss-names")
-    applied = run.apply("b.yaml")["warnings"]
+    applied = [each for each in run.apply("b.yaml")["warnings"] if each["suggestion"]]
     assert [(each["step"], each["suggestion"]) for each in applied] == [
         ("p", "LoyaltyTier"),
         ("p", "LoyaltyTier"),
@@ -26,7 +26,9 @@ def test_names_that_are_nearly_there_are_warned_of_at_apply_and_in_the_dry_run(
     ]
     assert all(NEAR[each["field"]] == each["suggestion"] for each in applied)
     shown = run.dry_run("near", "r.jsonl")
-    assert len(shown["warnings"]) == 4
+    assert [each["suggestion"] for each in shown["warnings"] if "suggestion" in each] == [
+        each["suggestion"] for each in applied
+    ]
     assert "Did you mean 'LoyaltyTier'?" in run.askel("dry-run", "near", str(run.path("r.jsonl"))).stdout
     found = [(each["field"], each["kind"]) for each in shown["records"][0]["warnings"]]
     assert found == [("properties.LoyaltyTier", "property_type"), ("properties.VipSince", "property_type")]
