@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.cli.output import put, put_table
+from askel_tui.cli.output import format_cell, put, put_table
 from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _step_row(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
 def put_workflow(row: Mapping[str, Any], applied: int) -> None:
     """Writes the document of a workflow as tables. `applied` is its time, in ms."""
     shown = {**row, "trigger": ", ".join(row["trigger"]), "applied": format_timestamp(applied)}
-    hidden = ("versions", "steps")
+    hidden = ("versions", "steps", "unguarded")
     put_table(
         ("", ""), [(name, shown[name]) for name in shown if name not in hidden and shown[name] is not None]
     )
@@ -64,6 +64,8 @@ def put_workflow(row: Mapping[str, Any], applied: int) -> None:
         (step["id"], step["kind"], *_target_cells(step["target"], step["through"])) for step in row["steps"]
     ]
     put_table(("step", "kind", "names", "id"), steps)
+    for each in row.get("unguarded", ()):
+        put(f"step {each['step']}: {format_cell(each['message'])}")
 
 
 def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:

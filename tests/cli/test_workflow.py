@@ -68,7 +68,10 @@ def test_applied_shown_exported_activated_and_deleted(askel: Askel, tmp_path: Pa
     assert (shown["state"], shown["running"], shown["version"]) == ("draft", None, 1)
     assert [step["id"] for step in shown["steps"]] == ["tier", "not-vip", "welcome", "points"]
     assert shown["steps"][2]["target"]["name"] == "Welcome Flow"
-    assert "list Welcome Flow" in askel("workflow", "show", NAME).stdout
+    text = askel("workflow", "show", NAME).stdout
+    assert "list Welcome Flow" in text
+    assert "the property LoyaltyTier is not guarded" in text
+    assert {each["step"] for each in shown["unguarded"]} == {"tier"}
 
     assert askel("workflow", "export", NAME).stdout == Path(FIRST).read_text()
     nowhere = str(tmp_path / "nowhere" / "out.yaml")

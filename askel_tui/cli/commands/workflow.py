@@ -199,10 +199,17 @@ async def show(name: str, version: int | None, as_json: bool) -> None:
     Example:
       askel workflow show first-points-welcome
     """
+    from askel_tui.core.workflows.loader import load_workflow
+    from askel_tui.services.json_documents import to_json
+    from askel_tui.services.workflow_notes import unguarded_properties
+
     async with open_instance() as instance:
         document = instance.workflow_document(name, version)
         versions = [doc.version for doc in instance.state.versions(name)]
         shown = workflow_row(document, versions, await instance.workflow_state(name))
+        loaded, _ = load_workflow(document.source, document.file or name)
+        unguarded = [] if loaded is None else await unguarded_properties(instance, loaded)
+        shown["unguarded"] = [to_json(each) for each in unguarded]
     if as_json:
         put_json(shown)
     else:
