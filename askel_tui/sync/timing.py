@@ -51,7 +51,7 @@ class Timing:
     """The age up to which entries stay, whatever the size of the journal."""
 
     # Sending.
-    silence_ms: int = 6_000
+    silence_ms: int = 5_000
     """The time for which a call has to be without an answer to be shown as an outage."""
     first_retry_wait_ms: int = 1_000
     """The first wait of operations that are tried again; doubling, with jitter."""
