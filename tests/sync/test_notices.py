@@ -392,7 +392,7 @@ async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_
     bench.instance.state.save_setting("notify", [hook.url()])
     new = change(bench, "POST", "keys", key="pk_sandbox_maple_ember_second")["key"]
     change(bench, "POST", "keys/revoke", key=bench.sandbox.key)
-    bench.set_timing(active_check_interval_ms=0, idle_check_interval_ms=0)
+    bench.set_timing(hold_check_interval_ms=0)
     async with receiver() as own:
         bench.instance.state.change_connection("second", notify=[own.url()])
         await bench.take([points(1)])

@@ -60,6 +60,8 @@ class AccountChecker:
         self._schedule = CheckSchedule(instance, self._pins)
         self._drifted_steps: set[VersionedStep] = set()
         """The steps with a finding that holds them, which no person released knowingly."""
+        self._refused_keys: set[str] = set()
+        """The keys (their fingerprints) that the last check found refused."""
         self._interval = Interval()
         self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
@@ -153,6 +155,7 @@ class AccountChecker:
                 if self._instance.state.connection(connection).key != client.fingerprint:
                     # The connection has a new key meanwhile.
                     return
+                self._check_others_with_key(connection, client.fingerprint)
                 found, witnesses = AccountSnapshot(key_refused=str(error)), {}
                 active = await self._pins.active()
                 checked = await self._pins.read({*checked, *active.get(connection, ())})
@@ -162,12 +165,22 @@ class AccountChecker:
                 # The next check would fail alike, and sending must not wait for ever.
                 log.warning("%s could not be checked: %s", connection, error)
                 found, witnesses = AccountSnapshot(), {}
+            if found.key_refused is None:
+                self._refused_keys.discard(client.fingerprint)
             findings: dict[VersionedStep, dict[str, Finding]] = {}
             for key, one in checked.items():
                 drift = find_drift(one, found, witnesses.get(key, ()), account=document.account)
                 findings[key] = {each.evidence: each for each in drift}
             await self._apply_findings(document, client, findings, checked, witnesses, full=full)
         self._schedule.note_checked(keys, began)
+
+    def _check_others_with_key(self, connection: str, key: str) -> None:
+        """Has the other connections with a key that is refused checked soon: it is one cause."""
+        if key not in self._refused_keys:
+            self._refused_keys.add(key)
+            for document in self._instance.state.connections():
+                if document.key == key and document.name != connection:
+                    self._schedule.check_soon(document.name)
 
     async def _read_account_state(
         self, client: Client, pinned: Mapping[VersionedStep, StepDependencies], full: bool, *, account: bool

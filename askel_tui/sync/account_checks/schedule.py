@@ -47,6 +47,10 @@ class CheckSchedule:
             self._connections[connection] = CheckState(at)
         return self._connections[connection]
 
+    def check_soon(self, connection: str) -> None:
+        """Makes a connection due for a full check."""
+        self.state(connection).full_check_at = -self._instance.timing.idle_check_interval_ms
+
     def note_checked(self, keys: Iterable[VersionedStep], at: int) -> None:
         """Remembers when a check of the steps `keys` began."""
         self._checked_at.update(dict.fromkeys(keys, at))
