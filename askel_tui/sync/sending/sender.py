@@ -193,6 +193,7 @@ class Sender:
                 if _may_be_written(reply, job):
                     settlement = replace(settlement, may_be_written=True)
                 update.add(await self._committer.commit(reply.request_id, settlement))
+                self._phones.learn(settlement.learned_profiles.values())
                 waiting[:0] = self._again(item, settlement)
                 continue
             prepared = await self._prepare(item, priority)

@@ -7,10 +7,10 @@ others that wait to be read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from askel_tui.core.operations import Identity
+from askel_tui.core.operations import Identity, fold_email
 from askel_tui.core.planning.shared_phones import PhoneOwners, has_checkable_phone
 from askel_tui.core.workflows.model import OnSharedPhone
 from askel_tui.klaviyo.priority import Priority
@@ -19,6 +19,9 @@ from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.settlement.values import Settlement
+
+MAX_REMEMBERED_OWNERS = 50_000
+"""The number of phone numbers whose owners are remembered beside the journal."""
 
 MAX_REMEMBERED_RECORDS = 10_000
 """The number of records that are remembered as counted."""
@@ -53,7 +56,10 @@ class SharedPhones:
     def __init__(self, to: Connected, journal: Journal) -> None:
         self._to = to
         self._journal = journal
-        self._deciding = asyncio.Lock()
+        self._owners: dict[str, Identity] = {}
+        """Who has a number, as the journal has it: a part of that, and never older."""
+        self._phone_of: dict[str, str] = {}
+        """The number of each e-mail address that has one."""
         self._counted: dict[tuple[str, int], None] = {}
         self._wanted: dict[str, asyncio.Future[Identity | None]] = {}
         self._reading: asyncio.Task[None] | None = None
@@ -71,19 +77,45 @@ class SharedPhones:
             stored.seq: self._to.on_shared_phone(stored.workflow, stored.version) for stored in concerned
         }
         phones = {stored.seq: stored.operation.profile.phone_number or "" for stored in concerned}
-        asked = {phones[seq] for seq, policy in policies.items() if policy != "go_on"}
-        if asked:
-            asked -= (await self._journal.phone_owners(self._to.name, asked)).keys()
+        if unmet := {phone for phone in phones.values() if phone not in self._owners}:
+            stored_owners = await self._journal.phone_owners(self._to.name, unmet)
+            self._remember(
+                {phone: owner for phone, owner in stored_owners.items() if phone not in self._owners}
+            )
+        asked = {phones[seq] for seq, policy in policies.items() if policy != "go_on"} - self._owners.keys()
         read = await self._read(asked, priority) if asked else {}
-        # Two that are sent at the same time must not both take the number for theirs.
-        async with self._deciding:
-            owners = PhoneOwners(await self._journal.phone_owners(self._to.name, set(phones.values())))
-            owners.add_read(owner for phone, owner in read.items() if not owners.knows(phone))
-            for stored in concerned:
-                self._decide(stored, owners, policies[stored.seq], decided)
-            if owners.changed:
-                await self._journal.save_phone_owners(self._to.name, list(owners.changed.values()))
+        # Nothing else runs from here until memory knows: two that are sent at the same time must not both take the
+        # number for theirs.
+        owners = PhoneOwners(
+            {phone: self._owners[phone] for phone in phones.values() if phone in self._owners}
+        )
+        owners.add_read(owner for phone, owner in read.items() if not owners.knows(phone))
+        for stored in concerned:
+            self._decide(stored, owners, policies[stored.seq], decided)
+        if owners.changed:
+            self._remember(owners.changed)
+            await self._journal.save_phone_owners(self._to.name, list(owners.changed.values()))
         return decided
+
+    def learn(self, shown: Iterable[Identity]) -> None:
+        """Takes over from answers, which the journal has by now, who has a number."""
+        self._remember({each.phone_number: each for each in shown if each.phone_number is not None})
+
+    def _remember(self, owners: Mapping[str, Identity]) -> None:
+        """Remembers owners as the journal does: who gets another number has the one before no more."""
+        for phone, owner in owners.items():
+            self._owners[phone] = owner
+            if owner.email is None:
+                continue
+            email = fold_email(owner.email)
+            before = self._phone_of.get(email)
+            if before is not None and before != phone:
+                self._owners.pop(before, None)
+            self._phone_of[email] = phone
+        while len(self._owners) > MAX_REMEMBERED_OWNERS:
+            forgotten = self._owners.pop(next(iter(self._owners)))
+            if forgotten.email is not None:
+                self._phone_of.pop(fold_email(forgotten.email), None)
 
     def _decide(
         self, stored: StoredOperation, owners: PhoneOwners, policy: OnSharedPhone, decided: DecidedPhones
