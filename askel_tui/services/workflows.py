@@ -11,6 +11,8 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.core.drift.dependencies import target_details
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.planning.replanning import Consents
+from askel_tui.core.planning.step_matching import event_steps
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
@@ -108,6 +110,11 @@ async def _store_version(
             [Problem(message, field="connection", file=file, line=line_of(workflow, "connection"))]
         )
     now = instance.clock()
+    before = None if newest is None else await instance.applied_version(workflow.name, newest.version)
+    kept_ids = {}
+    if newest is not None and before is not None:
+        new = AppliedWorkflow(workflow, newest.version + 1, "", connection.revision, pinned.targets)
+        kept_ids = event_steps(before, new)
     version = await asyncio.to_thread(
         instance.state.save_workflow_version,
         workflow.name,
@@ -117,6 +124,7 @@ async def _store_version(
         targets=targets,
         applied=now,
         actor=actor,
+        event_steps=kept_ids,
     )
     document = instance.workflow_document(workflow.name, version)
     decision = Decision(

@@ -239,7 +239,9 @@ class Instance:
         if loaded is None or problems:
             return None
         targets = {step: StepTargets(pinned.target, pinned.through) for step, pinned in doc.targets.items()}
-        return AppliedWorkflow(loaded, doc.version, connection.account or "", connection.revision, targets)
+        return AppliedWorkflow(
+            loaded, doc.version, connection.account or "", connection.revision, targets, doc.event_steps
+        )
 
     def _on_shared_phone(self, workflow: str, version: int) -> OnSharedPhone:
         """Finds what a version does with another person's phone number; direct writes and lost versions go on."""

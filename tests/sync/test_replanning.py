@@ -9,6 +9,7 @@ import pytest
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.services import workflows
 from askel_tui.services.replanning import UnsentOperations
+from askel_tui.services.replay import ReplayRange, replay
 from askel_tui.store.sqlite.journal import SqliteJournal
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import (
@@ -383,6 +384,30 @@ async def test_consent_in_doubt_stays_and_the_consent_behind_it_waits_with_it(be
     assert sent == {"t0": False, "t1": True, "t2": True}
     assert await held(bench) == {}
     await assert_in_order(bench)
+
+
+async def test_the_event_of_a_renamed_step_is_the_same_event_and_can_be_replayed(bench: Workbench) -> None:
+    """The id that its unique ids come from stays with the step, and a new step of the old name gets one of its own."""
+    await bench.apply(WELCOME)
+    await order(bench, "hold", workflow="welcome", step="points")
+    await _sent(bench, range(2))
+    renamed = WELCOME.replace("id: points", "id: earned")
+    await bench.apply(renamed, unsent="replan")
+    await order(bench, "release")
+    await _sent(bench, range(2, 3))
+    applied = await bench.instance.applied_version("welcome", 2)
+    assert applied is not None
+    assert applied.event_steps == {"earned": "points"}
+    before = bench.events("First Points Earned")
+    assert len({event["unique_id"] for event in before}) == 3
+    assert await replay(bench.instance, ReplayRange(NAME), ACTOR) == (3, [])
+    await bench.drain()
+    assert bench.events("First Points Earned") == before
+    again = WELCOME.replace("id: points", "id: earned") + WELCOME[WELCOME.index("  - id: points") :]
+    await bench.apply(again)
+    applied = await bench.instance.applied_version("welcome", 3)
+    assert applied is not None
+    assert applied.event_steps == {"earned": "points", "points": "points@3"}
 
 
 class Interrupted(Exception):

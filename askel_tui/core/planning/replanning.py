@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.operations import Identity, Operation, StepKind, event_unique_id
+from askel_tui.core.operations import Identity, Operation, StepKind
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.planning.step_matching import StepMatches
 from askel_tui.core.planning.steps import AppliedWorkflow
@@ -169,7 +169,7 @@ class _Replanner:
             return Slot(None, operation) if operation.is_gate and not answered else None
         if not is_own and queued is None and (not main.unsent or self._has_upserted(operation.profile)):
             return None
-        return Slot(queued, self._with_unique_id(operation, before, main.operation))
+        return Slot(queued, _with_unique_id(operation, main.operation))
 
     def _has_upserted(self, identity: Identity) -> bool:
         """Checks whether the upsert that made sure of the profile has ended."""
@@ -186,18 +186,12 @@ class _Replanner:
             and gate.profile == self._queued[0].operation.profile
         )
 
-    def _with_unique_id(self, operation: Operation, before: str, queued: Operation) -> Operation:
-        """Keeps an event the same event: by its id, where its metric is the same, else by that of a renamed step."""
-        if operation.call != Call.CREATE_EVENT:
-            return operation
-        workflow, metric = self._new.workflow, operation.body["metric"]
-        if queued.body.get("metric") == metric:
-            unique_id = queued.body["unique_id"]
-        else:
-            unique_id = event_unique_id(
-                self._new.account, workflow.connection, workflow.name, self._record.id, before, metric
-            )
-        return replace(operation, body={**operation.body, "unique_id": unique_id})
+
+def _with_unique_id(operation: Operation, queued: Operation) -> Operation:
+    """Keeps an event the same event where its metric is the same."""
+    if operation.call != Call.CREATE_EVENT or queued.body.get("metric") != operation.body["metric"]:
+        return operation
+    return replace(operation, body={**operation.body, "unique_id": queued.body["unique_id"]})
 
 
 def _part(operation: Operation, applied: AppliedWorkflow) -> tuple[str, bool]:

@@ -31,6 +31,23 @@ def match_steps(old: AppliedWorkflow, new: AppliedWorkflow) -> StepMatches:
     return StepMatches(matched, {before: after for after, before in matched.items()})
 
 
+def event_steps(old: AppliedWorkflow, new: AppliedWorkflow) -> dict[str, str]:
+    """Finds the step ids from which the new version derives its events' unique ids, where they are not the steps' own.
+
+    A renamed step keeps the id of before. A step that takes an id which another one keeps gets one of its own.
+    """
+    old_by_new = match_steps(old, new).old_by_new
+    kept = {step: old.event_steps.get(before, before) for step, before in old_by_new.items()}
+    found = {}
+    for step in new.workflow.steps:
+        source = kept.get(step.id, step.id)
+        if step.id not in kept and source in kept.values():
+            source = f"{step.id}@{new.version}"
+        if source != step.id:
+            found[step.id] = source
+    return found
+
+
 def dropped_properties(
     old: AppliedWorkflow, old_step: str, new: AppliedWorkflow, new_step: str
 ) -> frozenset[str]:

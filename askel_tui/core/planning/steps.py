@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from askel_tui.contract.calls import Call
@@ -48,6 +49,8 @@ class AppliedWorkflow:
     account: str
     revision: str
     targets: Mapping[str, StepTargets]
+    event_steps: Mapping[str, str] = dataclass_field(default_factory=dict)
+    """The step ids from which events' unique ids are derived, by step, where these are not the steps' own."""
 
 
 _REQUIRE_BY_RULES: Mapping[int, Require] = {FIRST_RULES: "all", NEWEST_RULES: "any"}
@@ -204,7 +207,12 @@ class StepPlanner:
             "properties": properties,
             "time": self._time(step, limits),
             "unique_id": event_unique_id(
-                self._applied.account, workflow.connection, workflow.name, self._record.id, step.id, metric
+                self._applied.account,
+                workflow.connection,
+                workflow.name,
+                self._record.id,
+                self._applied.event_steps.get(step.id, step.id),
+                metric,
             ),
         }
         self._checked(step, body, "value", step.value, values.check_amount)

@@ -64,6 +64,8 @@ class WorkflowDoc(_Doc):
     """The YAML text."""
     targets: dict[str, PinnedStep] = {}
     """The pinned targets by step id."""
+    event_steps: dict[str, str] = {}
+    """The step ids from which events' unique ids are derived, where these are not the steps' own."""
     applied: int
     """The time of applying, in milliseconds since 1970."""
     actor: str

@@ -122,6 +122,7 @@ class State:
         applied: int,
         actor: str,
         file: str | None = None,
+        event_steps: Mapping[str, str] | None = None,
     ) -> int:
         """Stores the next version of a workflow and returns its number.
 
@@ -138,6 +139,7 @@ class State:
                 file=file,
                 source=source,
                 targets=dict(targets),
+                event_steps=dict(event_steps or {}),
                 applied=applied,
                 actor=actor,
             )
