@@ -21,7 +21,7 @@ from askel_tui.store.secrets.key_store import check_key as fit_key
 from askel_tui.store.state.documents import ConnectionDoc, check_connection_name
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.commands import CommandRefused
-from askel_tui.sync.instance import Instance
+from askel_tui.sync.instance import Instance, account_key
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
@@ -107,7 +107,8 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     """
     document = instance.state.connection(name)
     key = fit_key(key)
-    found = await _check_unstored_key(instance, key, document.revision, f"key:{fingerprint(key)}")
+    # It counts towards the account's limits: the keys of an account share them.
+    found = await _check_unstored_key(instance, key, document.revision, account_key(document))
     _require_same_account(document, found)
     _require_base_scopes(found)
     lost = _lost_scopes(instance, document, found.scopes)

@@ -34,6 +34,9 @@ from tests.simulator.workflows import CONNECTION, VERSIONS, file_of
 ACTOR = "simulator"
 MAX_ROUNDS = 8
 """The number of times that a person releases what is held at the end."""
+QUIET_BEFORE_S = 5.0
+"""The time before a person sets things right, so that what goes on by itself has gone on."""
+
 MAX_QUIET_S = 12 * 3600.0
 """The virtual time within which everything that can be sent is sent."""
 
@@ -181,6 +184,8 @@ class _Run:
                 self.process.crash_at(Crash(what["commits"], home, what["last"], what["torn_at"]))
             case "version":
                 await self.switch(what["workflow"], what["version"], what["unsent"])
+            case "rotate":
+                await self.rotate()
             case "rename":
                 self.ending.renames.append((self.clock.wall(), what["from"], what["to"]))
                 control_groups.rename_property(self.klaviyo.account, what["from"], what["to"])
@@ -205,6 +210,20 @@ class _Run:
         await workflows.activate(self.process.instance, workflow, ACTOR, unsent=unsent)
         self.ending.switches.append((workflow, newest, unsent, self.clock.wall()))
 
+    async def rotate(self) -> None:
+        """Gives the connection a new key; the old one is revoked before, as a person in a hurry does."""
+        world = self.klaviyo.world
+        for key in world.keys.values():
+            key.revoked = True
+        new = world.add_key(f"{KEY}{len(world.keys)}", self.klaviyo.account.id)
+        for _ in range(MAX_ROUNDS):
+            try:
+                await connections.rotate(self.process.instance, CONNECTION, new.secret, ACTOR)
+                return
+            except AskelError as why:
+                self.note(f"REFUSED rotate: {why}")
+        raise NotQuiet("the key could not be rotated")
+
     async def apply(self, workflow: str, version: int) -> None:
         instance = self.process.instance
         applied = await workflows.apply(instance, file_of(workflow, version), f"{workflow}.yaml", ACTOR)
@@ -222,6 +241,7 @@ class _Run:
 
     async def quiet(self) -> None:
         """Ends all trouble, lets a person release what is held, and waits until nothing can be sent."""
+        await self.alive(lambda: asyncio.sleep(QUIET_BEFORE_S))
         self.klaviyo.world.faults.all.clear()
         self.process.crash_at(None)
         for one in list(self.klaviyo.account.deleted_lists.values()):
@@ -235,10 +255,15 @@ class _Run:
             if not done:
                 raise NotQuiet(f"the engine is not idle after {MAX_QUIET_S / 3600:g} hours")
             ending.result()
-            if not await self.process.journal.holds():
+            failed = [each.id for each in await self.process.journal.failures() if _is_passing(each)]
+            holds = await self.process.journal.holds()
+            if not holds and not failed:
                 return
             self.process.start_engine()
-            await self.alive(lambda: self.command("release", {}))
+            if holds:
+                await self.alive(lambda: self.command("release", {}))
+            if failed:
+                await self.alive(lambda ids=failed: self.command("retry", {"ids": ids}))
         await self.process.stop_engine()
 
     async def read_ending(self) -> None:
@@ -251,6 +276,11 @@ class _Run:
         ending.records = [each.record.as_dict() for each in reversed(stored)]
         ending.state = account_state(self.klaviyo.account)
         ending.self_made_429s = self.klaviyo.refuses_rate
+
+
+def _is_passing(failure: Failure) -> bool:
+    """Checks whether a person would retry what failed: its list was gone for a moment; a conflict stays one."""
+    return "conflict" not in failure.reason
 
 
 async def _as_coroutine(work: Coroutine[Any, Any, Any]) -> None:

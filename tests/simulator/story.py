@@ -20,6 +20,7 @@ KINDS: Final = (
     "holds",
     "versions",
     "drift",
+    "rotation",
 )
 """What a run may have beside records."""
 
@@ -109,6 +110,7 @@ class _StoryMaker:
             "remove": 1.0 * ("holds" in self.kinds),
             "restore": 2.0 * ("holds" in self.kinds),
             "version": 1.5 * ("versions" in self.kinds),
+            "rotate": 0.7 * ("rotation" in self.kinds),
             "rename": 0.8 * ("drift" in self.kinds),
         }
         names = list(kinds)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from askel_tui.services.connections import KeyUnsuited
+from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
+from askel_tui.sync.account_checks.checker import AccountChecker
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import (
     WELCOME,
@@ -293,3 +297,31 @@ async def test_a_paused_workflow_ends_what_is_under_way_and_waits_with_the_rest(
     await bench.drain()
     assert len(bench.events("First Points Earned")) == 35
     assert sum((await settled(bench)).values()) == 105
+
+
+async def test_what_is_below_a_gate_does_not_pass_it_while_holds_come_and_go(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check before sending holds the gate that was about to be asked, and the hold ends during the next check."""
+    journal, holds = bench.instance.journal, [GONE]
+
+    async def check(checker: AccountChecker, connection: str, operations: Sequence[StoredOperation]) -> bool:
+        first = operations[0]
+        if first.operation.is_gate and holds:
+            gate = (first.workflow, first.version, first.operation.step)
+            await journal.add_hold(Hold(connection, *gate, holds.pop(), "gone", 1), 1)
+            return False
+        if first.operation.kind == "track_event" and await journal.holds():
+            await journal.release_hold(first.workflow, "vip", Decision("release", "test"), 1)
+        return True
+
+    monkeypatch.setattr(AccountChecker, "ensure_fresh", check)
+    await bench.apply(GATED.replace("member: false", "member: true"))
+    await bench.take([points(1)])
+    await bench.drain()
+    for hold in await journal.holds():
+        await order(bench, "release", workflow=hold.workflow, step=hold.step)
+        await bench.drain()
+    done = await settled(bench)
+    assert done["vip skipped"] == 1
+    assert not bench.events("First Points Earned")

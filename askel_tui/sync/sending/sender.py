@@ -162,6 +162,9 @@ class Sender:
             settlement = settlement_for(action, operations)
             assert settlement is not None
             return await self._committer.commit(None, settlement)
+        if operations[0].operation.is_gate:
+            # The journal holds the steps below with it; in memory they would be first in line now.
+            return QueueUpdate(stopped=list(operations), reload=True)
         return QueueUpdate(done=list(operations), reload=True)
 
     async def _send_concurrently(self, prepared: Prepared) -> QueueUpdate:
