@@ -24,7 +24,18 @@ KINDS: Final = (
 )
 """What a run may have beside records."""
 
-DRAWN: Final = ("consent", "faults", "pauses", "bulk", "crashes", "clock", "holds", "spellings", "versions")
+DRAWN: Final = (
+    "consent",
+    "faults",
+    "pauses",
+    "bulk",
+    "crashes",
+    "clock",
+    "holds",
+    "spellings",
+    "versions",
+    "rotation",
+)
 """The kinds that a seed draws from: those in which no fault is known."""
 
 FAULTED: Final = (
