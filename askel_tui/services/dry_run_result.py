@@ -180,7 +180,10 @@ class Totals:
         self._counts["skipped"] += bool(preview.skipped)
         self._warnings.update({each.kind for each in preview.warnings if each.kind})
         if planned.operations and not preview.new and not preview.unknown:
-            self._counts["changed" if preview.has_changes else "unchanged"] += 1
+            if preview.has_changes:
+                self._counts["changed"] += 1
+            elif not preview.depends:
+                self._counts["unchanged"] += 1
 
     def add_sent(self) -> None:
         """Counts a record that the workflow has sent."""

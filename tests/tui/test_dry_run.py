@@ -201,6 +201,19 @@ async def test_from_now_on_leaves_what_is_shown_unsent(console: Console) -> None
         assert bench.on_list("Welcome Flow") == ["t9@mapleandember.example"]
 
 
+async def test_it_goes_live_by_steps(console: Console) -> None:
+    """The third choice: the first twenty records are sent, then the workflow pauses by itself."""
+
+    async def many(bench: Workbench) -> None:
+        await bench.apply(example("first-points-welcome.yaml"), activate=False)
+        await bench.take([points(number) for number in range(22)])
+
+    async with console(first="dry_run", prepare=many) as (_, pilot, bench):
+        await press(pilot, "L", "down", "down", "enter", *"live", "enter", "y")
+        await bench.drain()
+        assert (await status(bench), len(bench.on_list("Welcome Flow"))) == ("paused", 20)
+
+
 async def test_a_newer_version_than_the_one_tried_does_not_go_live(console: Console) -> None:
     """What was shown is what goes live, or nothing."""
     async with console(first="dry_run", prepare=two) as (app, pilot, bench):

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from askel_tui.store.journal.rows import WorkflowState
     from askel_tui.tui.screens.base_screen import AskelScreen
 
+FIRST_RECORD_COUNT = 20
+"""The number of records after which a workflow that goes live by steps pauses."""
+
+STEPS_PREFIX = "steps:"
+
 CONFIRMATION_WORD = "live"
 """The word to type."""
 
@@ -41,7 +46,9 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         )
         if first is None:
             return False
-    kept = bool(first)
+    kept, limit = bool(first), None
+    if first and first.startswith(STEPS_PREFIX):
+        first, limit = first.removeprefix(STEPS_PREFIX), FIRST_RECORD_COUNT
     current = next(
         (each for each in await backend.call(queries.workflow_states) if each.workflow == name), None
     )
@@ -58,19 +65,27 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
             return False
     await screen.with_progress(
         f"Activating {name}",
-        backend.call(services.activate, name, backend.actor, from_record=first or None, unsent=unsent),
+        backend.call(
+            services.activate, name, backend.actor, from_record=first or None, unsent=unsent, first=limit
+        ),
     )
     sent = (
         "the daemon sends what matches"
         if screen.askel.head.daemon_running
         else "d on Overview (1) starts the daemon that sends"
     )
-    toasts.show(f"{name} version {version} is live: {sent}.", title="Live")
+    then = (
+        ""
+        if limit is None
+        else f" It pauses by itself after {limit:,} records; p on Overview (1) resumes it."
+    )
+    toasts.show(f"{name} version {version} is live: {sent}.{then}", title="Live")
     return True
 
 
 def record_choices(run: DryRun) -> list[Choice]:
-    """Lists the choices of the first record: `""` is from now on, else the id of the record."""
+    """Lists the choices of the first record: `""` is from now on, else the id of the record, after `STEPS_PREFIX` where
+    the workflow goes live by steps."""
     records = run.records
     return [
         Choice("", "Only records that come in from now on", "what is shown stays unsent"),
@@ -78,6 +93,11 @@ def record_choices(run: DryRun) -> list[Choice]:
             records[0].record,
             f"Also the {pluralize(len(records), 'record')} shown here, and all after the oldest of them",
             f"from {sanitize(records[0].record, 40)} on",
+        ),
+        Choice(
+            f"{STEPS_PREFIX}{records[0].record}",
+            f"Only the first {FIRST_RECORD_COUNT:,} of these for now, then it pauses by itself",
+            "and the others when it is resumed",
         ),
     ]
 
