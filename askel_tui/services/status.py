@@ -90,6 +90,8 @@ class HoldStatus:
     since: int
     waiting: int
     version: int = 0
+    stays: bool = False
+    """True if it came back so often that only a person ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
 
 def _hold(hold: Hold) -> HoldStatus:
     return HoldStatus(
-        hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting, hold.version
+        hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting, hold.version, hold.stays
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.workflow_notes import unguarded_properties
 from askel_tui.sync.instance import now_ms
+from askel_tui.text.times import format_timestamp
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -139,6 +140,7 @@ async def test_a_wait_of_a_day_is_a_hold_with_a_notice_and_ends_by_itself(bench:
     assert abs(hold.until - hold.since - DAY_MS) < 1_000
     [notice] = [each for each in await bench.instance.journal.notices() if not each.quiet]
     assert notice.cause == "limit"
+    assert f"wait until {format_timestamp(hold.until, zone=' UTC')}" in notice.text
     assert len(bench.requests("create_event", after=bench.requests_since)) <= 5
 
     bench.sandbox.world.faults.all.clear()

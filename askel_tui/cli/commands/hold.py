@@ -64,6 +64,10 @@ def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "since": to_rfc3339(row["since"])}
 
 
+def _reason(hold: Hold | HoldStatus) -> str:
+    return f"{hold.detail} (came back twice: stays until a person acts)" if hold.stays else hold.detail
+
+
 def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
     """Writes the table of holds."""
     put_table(
@@ -75,7 +79,7 @@ def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
                 each.step,
                 each.waiting,
                 f"{format_age(each.since, now)} ago",
-                each.detail,
+                _reason(each),
             )
             for each in holds
         ],

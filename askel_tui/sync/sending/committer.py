@@ -14,6 +14,7 @@ from askel_tui.store.journal.rows import DelayedOperation, Hold, SettledOperatio
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.settlement.error_policy import backoff_ms
 from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueUpdate, Settlement
+from askel_tui.text.times import format_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,9 @@ class Committer:
                 by_step.setdefault(_step(stored), []).append(stored)
             for key, operations in by_step.items():
                 until = None if each.wait_ms is None else now + each.wait_ms
+                detail = each.detail
+                if until is not None:
+                    detail = f"{detail} It asks to wait until {format_timestamp(until, zone=' UTC')}."
                 incident = incident_of(
                     each.cause,
                     each.detail,
@@ -161,7 +165,7 @@ class Committer:
                     key=self._to.key,
                     revision=self._to.revision,
                 )
-                hold = Hold(self._to.name, *key, each.cause, each.detail, now, until=until, incident=incident)
+                hold = Hold(self._to.name, *key, each.cause, detail, now, until=until, incident=incident)
                 yield _Transaction(hold=hold, held=operations, keep_carrying=each.keep_request_open)
 
 
