@@ -92,14 +92,12 @@ def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None
 
 def phone_owners(db: Transaction, connection: str, phones: Collection[str]) -> dict[str, Identity]:
     """Returns the owner of each phone number that has been met beside an e-mail or external id."""
-    found = {}
-    for phone in phones:
-        row = db.execute(
-            "SELECT email, external_id FROM phones WHERE connection = ? AND phone = ?", (connection, phone)
-        ).fetchone()
-        if row is not None:
-            found[phone] = Identity(row[0], phone, row[1])
-    return found
+    rows = db.execute(
+        "SELECT phone, email, external_id FROM json_each(?) AS wanted CROSS JOIN phones "
+        "WHERE connection = ? AND phone = wanted.value",
+        (json.dumps(list(phones)), connection),
+    )
+    return {phone: Identity(email, phone, external_id) for phone, email, external_id in rows.fetchall()}
 
 
 def save_phone_owners(db: Transaction, connection: str, owners: Iterable[Identity]) -> None:
