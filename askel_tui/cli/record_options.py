@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
+from askel_tui.cli.common import CommandError
 from askel_tui.cli.output import format_cell, put, put_message
+from askel_tui.core.exit_codes import ExitCode
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def open_file(file: str) -> Iterator[BinaryIO]:
 def confirm_guesses(file: RecordFile, found: Iterator[NumberedRecord]) -> Iterator[NumberedRecord]:
     """Says what a file was recognized as, and returns what was found in it.
 
-    Where something was guessed, it shows the first records and asks; without a terminal it raises `click.UsageError`.
+    Where something was guessed, it shows the first records and asks; without a terminal it raises `CommandError`.
     """
     from askel_tui.services.record_files import PREVIEW_RECORDS
 
@@ -112,8 +114,10 @@ def confirm_guesses(file: RecordFile, found: Iterator[NumberedRecord]) -> Iterat
     put_message(f"{file.name}: {file.describe()}")
     put_first([each for _, each in first], put_message)
     if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"{file.name} does not say its {' or '.join(file.shape.guessed)}: give {flags}"
+        raise CommandError(
+            f"{file.name} does not say its {' or '.join(file.shape.guessed)}, and there is no terminal to ask on: "
+            f"give {flags}",
+            ExitCode.REFUSED,
         )
     click.confirm("Is that right?", abort=True, err=True)
     return chain(first, found)

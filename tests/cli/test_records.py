@@ -62,6 +62,15 @@ def test_a_csv_file_is_known_by_its_ending(askel: Askel) -> None:
     assert found["accepted"] == 200
 
 
+def test_a_guess_that_nobody_can_confirm_is_refused_and_names_the_flag(askel: Askel, tmp_path: Path) -> None:
+    askel.connect()
+    file = tmp_path / "people.csv"
+    file.write_bytes("id,event,name\n1,signup,Zoë\n".encode("latin-1"))
+    done = askel("ingest", str(file), "--connection", "maple-ember", code=3)
+    assert "--encoding" in done.stderr
+    askel("ingest", str(file), "--connection", "maple-ember", "--encoding", "windows-1252")
+
+
 def test_a_connection_that_is_not_there(askel: Askel) -> None:
     askel.connect()
     assert "Did you mean" in askel("ingest", "-", "--connection", "maple-embr", code=2).stderr
