@@ -45,7 +45,7 @@ def differences(story: Story, ending: Ending) -> list[str]:
     ends = _ends(ending)
     reference = _execute(story, ending, ends)
     found += _of_the_versions(story, ending, ends)
-    return [*found, *_of_the_account(ending, reference), *_of_the_audit(ends, reference)]
+    return [*found, *_of_the_account(ending, reference), *_of_the_audit(ending, ends, reference)]
 
 
 def _of_the_versions(story: Story, ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _of_the_versions(story: Story, ending: Ending, ends: Mapping[Key, list[Audit
         for (of, record, step), entries in ends.items():
             for entry in entries if of == workflow and unsent == "replan" else ():
                 late = entry.at > at + ON_THE_WIRE_MS and entry.request is not None
-                if late and 0 < _version(workflow, record, step, [entry]) < version:
+                if late and 0 < _version(ending, workflow, record, step, [entry]) < version:
                     yield f"{workflow} {record} {step}: sent under an older version after {version} was activated"
 
 
@@ -103,7 +103,9 @@ def _steps(ending: Ending, ends: Mapping[Key, list[AuditEntry]], workflow: str, 
     """Finds what was planned of a record: the newest of its versions, but for what was done under older ones."""
     applied = [VERSIONS[workflow][number] for number in ending.versions[workflow]]
     version_of = {
-        step["id"]: _version(workflow, record, step["id"], ends.get((workflow, record, step["id"]), []))
+        step["id"]: _version(
+            ending, workflow, record, step["id"], ends.get((workflow, record, step["id"]), [])
+        )
         for steps in applied
         for step in steps
     }
@@ -118,16 +120,19 @@ def _steps(ending: Ending, ends: Mapping[Key, list[AuditEntry]], workflow: str, 
     return [*older, *(step for step in applied[newest - 1] if step["id"] not in done)]
 
 
-def _version(workflow: str, record: str, step: str, entries: Sequence[AuditEntry]) -> int:
-    """Finds the version under which a step was done, which its operation's id names; 0 where it was not."""
-    return next(
-        (
-            version
-            for version in range(1, 100)
-            if entries and operation_id(CONNECTION, workflow, version, record, step) == entries[-1].operation
-        ),
-        0,
-    )
+def _version(ending: Ending, workflow: str, record: str, step: str, entries: Sequence[AuditEntry]) -> int:
+    """Finds the version under which a step was done last, which its operation's id names; 0 where it was not.
+
+    What is written again, since an older record wrote over it, has an id of another kind.
+    """
+    ids = _planned_ids(ending, workflow, record, step)
+    return next((ids[e.operation] for e in reversed(entries) if e.operation in ids), 0)
+
+
+def _planned_ids(ending: Ending, workflow: str, record: str, step: str) -> dict[str | None, int]:
+    """Returns the versions by the ids that their operations of a step have."""
+    versions = range(1, len(ending.versions[workflow]) + 1)
+    return {operation_id(CONNECTION, workflow, each, record, step): each for each in versions}
 
 
 def _ends(ending: Ending) -> dict[Key, list[AuditEntry]]:
@@ -140,7 +145,9 @@ def _ends(ending: Ending) -> dict[Key, list[AuditEntry]]:
     return ends
 
 
-def _of_the_audit(ends: Mapping[Key, list[AuditEntry]], reference: Reference) -> Iterator[str]:
+def _of_the_audit(
+    ending: Ending, ends: Mapping[Key, list[AuditEntry]], reference: Reference
+) -> Iterator[str]:
     for key, outcome in reference.outcomes.items():
         entries = ends.get(key, [])
         if not entries:
@@ -150,7 +157,7 @@ def _of_the_audit(ends: Mapping[Key, list[AuditEntry]], reference: Reference) ->
             why = (entries[-1].response or {}).get("detail")
             yield f"{' '.join(key)}: {entries[-1].status} ({why}), but it ought to be {outcome}"
         done = Counter(entry.operation for entry in entries if entry.status != "failed")
-        twice = [each for each, times in done.items() if times > 1]
+        twice = [each for each in _planned_ids(ending, *key) if done[each] > 1]
         if twice:
             yield f"{' '.join(key)}: {len(entries)} entries end it"
     for key in ends.keys() - reference.outcomes.keys():

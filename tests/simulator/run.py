@@ -228,8 +228,9 @@ class _Run:
         instance = self.process.instance
         applied = await workflows.apply(instance, file_of(workflow, version), f"{workflow}.yaml", ACTOR)
         known = self.ending.versions.setdefault(workflow, [])
-        if len(known) < applied.document.version:
-            known.append(version)
+        while len(known) < applied.document.version:
+            known.append(version)  # one that a crash cut off may be before it
+        known[applied.document.version - 1] = version
 
     def control(self, method: str, parts: list[str], body: dict[str, Any]) -> None:
         control_groups.respond(self.klaviyo.account, method, parts, body, self.clock.true_ms() / 1000)
