@@ -58,7 +58,10 @@ def recount(path: Path) -> dict[str, WorkflowCounts]:
         for workflow, number in connection.execute(sent):
             counted.setdefault(workflow, [0] * 6)[3] += number
         discarded = "SELECT workflow, count(*) FROM discarded_operations GROUP BY workflow"
-        for workflow, number in connection.execute(discarded):
+        given_up = (
+            "SELECT workflow, count(*) FROM discarded_failures WHERE operation IS NULL GROUP BY workflow"
+        )
+        for workflow, number in (*connection.execute(discarded), *connection.execute(given_up)):
             counted.setdefault(workflow, [0] * 6)[5] += number
         return {workflow: WorkflowCounts(*numbers) for workflow, numbers in counted.items()}
     finally:

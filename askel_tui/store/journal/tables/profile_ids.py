@@ -66,7 +66,17 @@ def are_one_profile(db: Transaction, connection: str, one: Identity, other: Iden
     known, others = (known_profile(db, connection, each) for each in (one, other))
     if known is not None and others is not None:
         return known == others
-    return one.is_same_profile(other)
+    if not one.is_same_profile(other):
+        return False
+    shown = known or others
+    if shown is None:
+        return True
+    # They share a phone number alone. What answers showed beside it may name somebody else.
+    unknown = (one if known is None else other).deciding_keys()
+    kinds = {key.partition(":")[0] for key in unknown if not key.startswith("phone_number:")}
+    return not any(
+        key.partition(":")[0] in kinds and key not in unknown for key in known_keys(db, connection, shown)
+    )
 
 
 def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:
