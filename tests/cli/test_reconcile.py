@@ -98,3 +98,21 @@ def test_nothing_that_was_sent_has_nothing_to_compare(askel: Askel, tmp_path: Pa
     askel("workflow", "apply", str(file))
     assert askel.json("reconcile", "checked")["fields"] == 0
     assert "did you mean" in askel("reconcile", "chekced", code=2).stderr.lower()
+
+
+def test_a_person_written_under_two_spellings_is_one_profile(
+    askel: Askel, account: SandboxProcess, tmp_path: Path
+) -> None:
+    account.control("POST", "reset", {})
+    askel.connect()
+    file, records = tmp_path / "wf.yaml", tmp_path / "r.jsonl"
+    identity = "profile: {email: data.email, phone_number: data.phone}"
+    file.write_text(WORKFLOW.replace(identity, "profile: {email: data.email, external_id: data.id}"))
+    renamed = _record(2, email="renamed@mapleandember.example", id="K-1", name="Grace")
+    records.write_text("\n".join([_record(1, id="K-1"), renamed]))
+    askel("workflow", "apply", str(file))
+    askel("ingest", str(records), "--connection", "maple-ember")
+    shown = askel("workflow", "activate", "checked", "--since", "2020-01-01", "--first", "2", "--go-on")
+    assert "differs" not in shown.stdout
+    found = askel.json("reconcile", "checked")
+    assert (found["records"], found["profiles"], found["rows"]) == (2, 1, [])

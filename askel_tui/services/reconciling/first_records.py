@@ -118,5 +118,5 @@ async def compare_first(instance: Instance, run: DryRun) -> tuple[ComparedField,
             found.value(said),
             said.is_held(found.value(said)),
         )
-        for said in expected.values()
+        for said in found.last_written(expected.values())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,17 @@ class ReadBack:
         """Checks whether the account has the profile."""
         return self.profiles[expected.profile] is not None
 
+    def profile_key(self, identity: Identity) -> str:
+        """Names the profile that an identity stands for, by the account's id where it has the profile: two spellings
+        of one person are one profile."""
+        read = self.profiles[identity]
+        return read.id if read is not None else identity.keys()[0]
+
+    def last_written(self, expected: Iterable[ExpectedField]) -> list[ExpectedField]:
+        """Leaves out the fields that a later one wrote over; `expected` are in the order of their records."""
+        last = {(self.profile_key(each.profile), each.list_id or each.field): each for each in expected}
+        return list(last.values())
+
     def updated(self, expected: ExpectedField) -> int:
         """Returns when the profile was changed last, in milliseconds since 1970; 0 where that is not shown."""
         read = self.profiles[expected.profile]
@@ -106,8 +117,10 @@ async def read_back(client: Client, expected: Sequence[ExpectedField]) -> ReadBa
     consent = any(each.field.startswith("consent ") for each in expected)
     profiles = await find_profiles(client, wanted, additional_fields=["subscriptions"] if consent else ())
     lists: dict[tuple[str, Identity], bool] = {}
+    # A later record may have given the profile another e-mail: the list is asked for what the account shows.
+    shown = {each: read.identity if read is not None else each for each, read in profiles.items()}
     for list_id in dict.fromkeys(each.list_id for each in expected if each.list_id is not None):
         named = list(dict.fromkeys(each.profile for each in expected if each.list_id == list_id))
-        members = await members_of_list(client, list_id, named)
-        lists |= {(list_id, identity): member for identity, member in members.items()}
+        members = await members_of_list(client, list_id, list(dict.fromkeys(shown[each] for each in named)))
+        lists |= {(list_id, each): members[shown[each]] for each in named}
     return ReadBack(profiles, lists)

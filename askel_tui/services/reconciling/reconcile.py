@@ -79,8 +79,8 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
         records += 1
         for each in await _written_fields(instance, workflow, record, sent, pending):
             written[each.expected.key] = each
-    fields = list(written.values())
-    found = await read_back(client, [each.expected for each in fields])
+    found = await read_back(client, [each.expected for each in written.values()])
+    fields = [written[each.key] for each in found.last_written(each.expected for each in written.values())]
     rows: list[ReconciledField] = []
     for each in fields:
         outcome = await _outcome(instance, each, found)
@@ -100,7 +100,7 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
     return Reconciliation(
         workflow,
         records,
-        len({each.expected.profile for each in fields}),
+        len({found.profile_key(each.expected.profile) for each in fields}),
         len(fields),
         len(fields) - len(rows),
         counts["changed_since"],
