@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response, StreamingResponse
 
 from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
@@ -226,9 +226,9 @@ class Activation(BaseModel):
     """After so many records are sent it pauses by itself; resume sends the others."""
     unsent: Literal["replan", "keep"] | None = None
     """What becomes of what is unsent under older versions. Without an answer the request is refused with a preview."""
-    with_consent: bool = False
-    close_unmatched: bool = False
-    accept_identity: bool = False
+    with_consent: StrictBool = False
+    close_unmatched: StrictBool = False
+    accept_identity: StrictBool = False
 
 
 def _command_route(order: str, summary: str) -> Callable[[RouteFunction], RouteFunction]:
