@@ -114,17 +114,14 @@ class SimulatedAccount:
         if found.kind in ("skip", "refuse", "wait"):
             return Effect(profile, {}, found)
         if found.kind == "depends":
-            changes = {} if operation.is_gate else diff.find_changes(operation, profile)
+            once_sent = dispose(operation, replace(known, changing=None), self._now, self._limits)
+            hidden = operation.is_gate or once_sent.kind == "confirm"
+            changes = {} if hidden else diff.find_changes(operation, profile)
             self._leave_open(operation, profile, changes, found.why)
-            return Effect(profile, changes, found)
+            return Effect(profile, changes, found, notes=_notes(operation, known, once_sent))
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
             return self._apply_conflicting(operation, holders)
-        notes = (found.why,) if found.kind == "confirm" else _opt_in_notes(operation, known)
-        if (dropped := dropped_event(operation)) is not None:
-            notes = (dropped,)
-        if operation.body.get("left_out"):
-            notes = (*notes, left_out_note(operation.body["left_out"]))
-        return self._write(operation, profile, found, notes)
+        return self._write(operation, profile, found, _notes(operation, known, found))
 
     def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:
         resolution = resolve_conflict(operation, self._on_conflict, holders)
@@ -257,10 +254,17 @@ class SimulatedAccount:
         return list({id(each): each for each in found}.values())
 
 
-def _opt_in_notes(operation: Operation, known: Known) -> tuple[str, ...]:
-    """Describes whether a subscription has to be confirmed, where that is not known."""
+def _notes(operation: Operation, known: Known, found: Disposition) -> tuple[str, ...]:
+    """Lists what is to be said of an operation that is sent: what has to be confirmed, is not kept, or is left out."""
     asks = operation.call == Call.BULK_SUBSCRIBE_PROFILES and not operation.body.get("historical")
-    return (UNKNOWN_OPT_IN_NOTE,) if asks and known.opt_in is None else ()
+    notes = (UNKNOWN_OPT_IN_NOTE,) if asks and known.opt_in is None else ()
+    if found.kind == "confirm":
+        notes = (found.why,)
+    if (dropped := dropped_event(operation)) is not None:
+        notes = (dropped,)
+    if operation.body.get("left_out"):
+        notes = (*notes, left_out_note(operation.body["left_out"]))
+    return notes
 
 
 def _keys(profile: ProfileState) -> tuple[str, ...]:

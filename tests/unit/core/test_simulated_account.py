@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState
-from askel_tui.core.planning.simulated_account import SimulatedAccount
+from askel_tui.core.planning.disposition import CONFIRMATION_NOTE, DOUBLE_OPT_IN
+from askel_tui.core.planning.simulated_account import AccountFacts, SimulatedAccount
 from tests.support.workflows import NOW
 
 LIST = Target("list", "L", "Newsletter")
@@ -80,6 +81,12 @@ def test_consent_goes_by_the_channels_own_identifier() -> None:
     effect = account.apply(consent(email="a@x.example", phone_number="+441"))
     assert effect.creates_profile
     assert effect.profile.attributes == {"email": "a@x.example"}
+
+
+def test_a_subscription_that_waits_for_a_gate_still_has_to_be_confirmed() -> None:
+    account = SimulatedAccount(AccountFacts(opt_in={"L": DOUBLE_OPT_IN}), now=NOW)
+    effect = account.apply(consent(email="a@x.example"), depends="gate g")
+    assert (effect.disposition.kind, effect.changes, effect.notes) == ("depends", {}, (CONFIRMATION_NOTE,))
 
 
 def test_an_event_never_moves_an_identifier() -> None:
