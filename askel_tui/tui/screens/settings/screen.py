@@ -263,7 +263,7 @@ class SettingsScreen(AskelScreen):
         # Addresses for notices may hold tokens: they are typed anew, and masked.
         secret = isinstance(setting.default, list)
         shown = "" if secret or value is None or not is_changed else setting.format(value).replace(",", "")
-        default = view.format_setting(setting, setting.default) or "none"
+        default = setting.format(setting.default) or "none"
         typed = await self.ask(
             TextPrompt(
                 f"{name}: {setting.description}",

@@ -48,13 +48,8 @@ def clipboard_rows(mode: str) -> list[Row]:
 
 def setting_row(setting: Setting, value: Any, is_changed: bool) -> Row:
     """Makes the row of a setting; a value that was changed stands out."""
-    text = format_setting(setting, value)
+    text = setting.format(value)
     return setting.name, (setting.name, (text, "bold") if is_changed else text, setting.description)
-
-
-def format_setting(setting: Setting, value: Any) -> str:
-    """Formats the value of a setting as text; `–` where it has none."""
-    return "–" if value is None else setting.format(value)
 
 
 def key_row(key: Key, shown_keys: Sequence[str], clash: str | None) -> Row:
