@@ -5,4 +5,4 @@
 `sandbox` is an account on this machine, and `demo` the story told with it. The command is `askel`.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
