@@ -8,6 +8,7 @@ import pytest
 
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.workflow_notes import unguarded_properties
+from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.instance import now_ms
 from askel_tui.text.times import format_timestamp
 from tests.support.bad_days import (
@@ -21,7 +22,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.workbench import Workbench, points
+from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
@@ -125,6 +126,17 @@ async def test_what_a_person_released_and_flaps_stays_until_a_person_acts(bench:
         await until(bench, partial(_cause_is, bench, None))
     await bench.drain()
     await assert_in_order(bench)
+
+
+async def test_a_hold_of_a_version_with_nothing_left_ends_by_itself(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    await bench.apply(WELCOME.replace("Points: data.points}}", "Earned: data.points}}", 1))
+    at, refused = now_ms(), "Klaviyo refuses the key"
+    hold = Hold(NAME, "welcome", 1, "tier", "key_refused", refused, at)
+    await bench.instance.journal.add_hold(hold, at)
+    async with engine(bench):
+        await until(bench, partial(_cause_is, bench, None))
+    assert [entry.actor for entry in await bench.audit(kind="release")] == ["askel"]
 
 
 async def test_a_wait_of_a_day_is_a_hold_with_a_notice_and_ends_by_itself(bench: Workbench) -> None:

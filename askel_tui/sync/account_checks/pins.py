@@ -28,17 +28,21 @@ class Pins:
         """The properties that active workflows remove themselves, by connection."""
 
     async def active(self) -> dict[str, list[VersionedStep]]:
-        """Returns the steps of all active and paused workflows, by connection: those of the version that runs, and of
-        every other one that has operations left."""
+        """Returns the steps of all active and paused workflows, by connection: those of the version that runs, of
+        every other one that has operations left, and any that is held: else nothing would end its hold."""
         found: dict[str, list[VersionedStep]] = defaultdict(list)
         cleared: dict[str, set[str]] = defaultdict(set)
         queued = await self._instance.journal.versions_with_operations()
+        held = {hold.key for hold in await self._instance.journal.holds()}
         for state in await self._instance.journal.workflow_states():
             if state.status == "draft":
                 continue
             older = {version for workflow, version in queued if workflow == state.workflow}
-            for version in sorted({state.version} | older):
+            running = {state.version} | older
+            for version in sorted(running | {key[1] for key in held if key[0] == state.workflow}):
                 for step, one in (await self._pins_of_version(state.workflow, version)).items():
+                    if version not in running and (state.workflow, version, step) not in held:
+                        continue
                     found[state.connection].append((state.workflow, version, step))
                     cleared[state.connection] |= one.cleared
         self._cleared_properties = {connection: frozenset(names) for connection, names in cleared.items()}
