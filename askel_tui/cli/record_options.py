@@ -117,7 +117,7 @@ def confirm_guesses(file: RecordFile, found: Iterator[NumberedRecord]) -> Iterat
         raise CommandError(
             f"{file.name} does not say its {' or '.join(file.shape.guessed)}, and there is no terminal to ask on: "
             f"give {flags}",
-            ExitCode.REFUSED,
+            ExitCode.USAGE,
         )
     click.confirm("Is that right?", abort=True, err=True)
     return chain(first, found)

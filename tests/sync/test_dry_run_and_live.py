@@ -157,12 +157,12 @@ def _compare_fields(bench: Workbench, announced: DryRun, seed: int) -> None:
         assert json.dumps(held.get(name)) == json.dumps(after), (seed, email, field)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 async def test_live_does_what_the_dry_run_says(bench: Workbench, seed: int) -> None:
     await _check(bench, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 160))
+@pytest.mark.parametrize("seed", [1, 2, *range(100, 160)])
 async def test_live_does_what_the_dry_run_says_for_many_seeds(bench: Workbench, seed: int) -> None:
     await _check(bench, seed)

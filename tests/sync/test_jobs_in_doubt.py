@@ -50,7 +50,9 @@ def _later(number: int) -> dict[str, Any]:
     return {**record, "id": f"later-{number}", "data": {**record["data"], "points": 1_000 + number}}
 
 
-@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize(
+    "fault", [each if each == "reply lost" else pytest.param(each, marks=pytest.mark.slow) for each in LOST]
+)
 async def test_a_second_job_starts_when_the_first_one_is_over(either: Workbench, fault: str) -> None:
     either.sandbox.world.change_settings({"job_time": 0.8})
     either.fault(IMPORT, **LOST[fault], times=1)
