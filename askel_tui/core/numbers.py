@@ -37,7 +37,8 @@ def read_float(text: str) -> float:
     Too large a number is an infinity. Raises `ValueError` for a text that is no number.
     """
     number = float(text)
-    return number if repr(number) == text else WrittenNumber(text)
+    # Encoders of JSON write exponents in several ways.
+    return number if repr(number) == text and "e" not in text else WrittenNumber(text)
 
 
 def scalar_text(value: str | float) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from askel_tui.core.exit_codes import AskelError
+from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.sandbox.http import control_groups
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.state.dump import account_state
@@ -203,7 +204,7 @@ class _Run:
         """Applies and activates a version, unless its list is gone."""
         try:
             await self.apply(workflow, version)
-        except workflows.InvalidWorkflow as why:
+        except (workflows.InvalidWorkflow, KlaviyoError) as why:
             self.note(f"REFUSED apply: {why}")
             return
         newest = len(self.ending.versions[workflow])

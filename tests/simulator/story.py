@@ -34,7 +34,6 @@ DRAWN: Final = (
     "holds",
     "spellings",
     "versions",
-    "rotation",
 )
 """The kinds that a seed draws from: those in which no fault is known."""
 
