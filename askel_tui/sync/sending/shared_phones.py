@@ -20,7 +20,7 @@ from askel_tui.store.journal.rows import SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.settlement.values import Settlement
 
-MAX_REMEMBERED_OWNERS = 50_000
+MAX_REMEMBERED_OWNERS = 10_000
 """The number of phone numbers whose owners are remembered beside the journal."""
 
 MAX_REMEMBERED_RECORDS = 10_000
