@@ -402,7 +402,10 @@ async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_
         [report], [theirs] = hook.taken, own.taken
         steps = {(each["connection"], each["step"]): each["waiting"] for each in report["steps"]}
         names = ("tier", "welcome", "points")
-        assert steps == {(NAME, each): 1 for each in names} | {("second", each): 0 for each in names}
+        assert steps.keys() == {(name, each) for name in (NAME, "second") for each in names}
+        # The step that was refused waits; whether the others were planned by then is a matter of moments.
+        assert {each for (name, _), each in steps.items() if name == NAME} in ({1}, {0, 1})
+        assert {each for (name, _), each in steps.items() if name == "second"} == {0}
         assert {each["workflow"] for each in theirs["steps"]} == {"other"}
         assert "welcome, step" not in theirs["text"]
         await rotate(bench, new)
