@@ -320,11 +320,13 @@ class Dispatcher:
             self._queue.park(stored, stored.due)
             if stored.workflow in self._paused:
                 self.drop_workflow(stored.workflow)
+        latest = self._clock() + MAX_DUE_AHEAD_MS
         for stored in update.again:
             if stored.workflow in self._paused:
                 self._queue.remove(stored.seq)
             else:
-                self._queue.put_back(stored)
+                # Its delay may have been computed before the clock was set back.
+                self._queue.put_back(stored if stored.due <= latest else replace(stored, due=0))
 
     async def _wait(self, started: int, again_at: int | None) -> None:
         # Operations that came due since `started` were not sent.
