@@ -43,7 +43,10 @@ def _in_bulk(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize("call", [IMPORT, EVENTS, JOB_LIST_CALL, ERRORS])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, marks=pytest.mark.slow) if each == NEVER_ARRIVED[0] else each for each in FAULTS],
+)
 async def test_each_row_is_written_once(bench: Workbench, fault: str, call: str) -> None:
     bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
     bench.fault(call, **FAULTS[fault])

@@ -95,6 +95,7 @@ async def test_what_did_not_arrive_for_certain_is_held_until_a_person_decides(
     await assert_in_order(either)
 
 
+@pytest.mark.slow
 async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(either: Workbench) -> None:
     """Nobody has to decide about consent that the account shows in the end, however late."""
     either.set_timing(first_read_back_ms=20, confirmation_interval_ms=10)

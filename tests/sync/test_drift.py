@@ -273,6 +273,7 @@ async def test_a_property_of_known_carriers(either: Workbench, carriers: int, re
     await assert_in_order(either)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [0, 6])
 async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(bench: Workbench, known: int) -> None:
     """Far fewer carriers than are looked at were written to before; those written to afterwards do not hide it."""

@@ -100,6 +100,7 @@ async def _weather(
     return faults
 
 
+@pytest.mark.slow
 async def test_a_fifth_of_all_calls_fails(either: Workbench) -> None:
     faults = await _weather(either, 150, 40)
     assert all(fault.struck for fault in faults)
