@@ -399,6 +399,14 @@ async def test_a_revoked_key_of_two_connections_is_one_notice_with_the_steps_in_
         async with engine(bench):
             await until(bench, partial(_took, own, 1))
             await until(bench, partial(_took, hook, 1))
+
+            async def all_wait() -> bool:
+                holds = await bench.instance.journal.holds()
+                return {
+                    each.step: each.waiting for each in holds if each.connection == NAME
+                } == dict.fromkeys(("tier", "welcome", "points"), 1)
+
+            await until(bench, all_wait)
         [report], [theirs] = hook.taken, own.taken
         steps = {(each["connection"], each["step"]): each["waiting"] for each in report["steps"]}
         names = ("tier", "welcome", "points")

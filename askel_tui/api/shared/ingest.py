@@ -68,6 +68,8 @@ async def ingest(
         await _ingest_batch(
             context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, actor, key, result
         )
+    if not result.refused:
+        return result
     given = list(enumerate(incoming)) if originals is None else originals
     refused = [
         RefusedLine(index, row["reason"], _as_it_came(value))

@@ -18,15 +18,13 @@ from askel_tui.store.journal.transaction import Transaction, inserted_id
 _SELECT = "SELECT seq, connection, received, body FROM records"
 _OF_EVENT = "FROM records INDEXED BY records_event WHERE connection = ? AND event = ?"
 
-EncodedRecord = tuple[str, str, str | None, bytes]
-"""A record's id, event, who is behind it (see `join_actor`) and canonical bytes."""
+EncodedRecord = tuple[str, str, str | None, str | None, bytes]
+"""A record's id, event, who handed it in, whom it claims to be of, and its canonical bytes."""
 
 
 def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
     """Encodes records for `accept_records`, before the transaction, so that it stays short."""
-    return [
-        (record.id, record.event, join_actor(record.by, record.actor), record.encode()) for record in records
-    ]
+    return [(record.id, record.event, record.by, record.actor, record.encode()) for record in records]
 
 
 def accept_records(
@@ -36,7 +34,9 @@ def accept_records(
     results: list[AcceptResult] = []
     salts = db.random_bytes(SALT_BYTES * len(records))
     heads: dict[str | None, bytes] = {}
-    for index, (record_id, event, actor, body) in enumerate(records):
+    for index, (record_id, event, by, claimed, body) in enumerate(records):
+        # Joined here, since many records wait for their turn.
+        actor = join_actor(by, claimed)
         salt = salts[SALT_BYTES * index : SALT_BYTES * (index + 1)]
         stored = db.execute(
             "INSERT INTO records (connection, id, event, received, actor, body, salt) VALUES (?, ?, ?, ?, ?, ?, ?) "
