@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from askel_tui.services.status import read_status
+from askel_tui.store.paths import journal_file
 from askel_tui.sync.backlogs import read_backlogs
 from tests.support.bad_days import brisk
 from tests.support.workbench import Workbench
@@ -65,3 +68,22 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench) -> None:
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
     }
     assert points >= set(range(MANY_RECORDS))
+
+
+@pytest.mark.parametrize("record", [1, BATCH + 1, 3 * BATCH, MANY_RECORDS])
+async def test_a_plan_that_cannot_be_written_keeps_its_records(bench: Workbench, record: int) -> None:
+    """The next parts of a plan are handed in before the first is written: none of them may pass over its records."""
+    bench.set_limits(records_per_transaction=BATCH)
+    await bench.apply(WORKFLOW)
+    await bench.take(_records())
+    with closing(sqlite3.connect(journal_file(bench.instance.home))) as file:
+        file.execute(
+            f"CREATE TRIGGER refusal BEFORE INSERT ON runs WHEN NEW.record_seq = {record} "
+            "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="no room"):
+            await bench.drain()
+        file.execute("DROP TRIGGER refusal")
+    await bench.drain()
+    (row,) = (await read_status(bench.instance)).workflows
+    assert (row.unplanned, row.waiting, row.sent) == (0, 0, MANY_RECORDS)

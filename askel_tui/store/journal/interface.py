@@ -204,12 +204,13 @@ class Journal(TransactionRunner):
     async def commit_runs(
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
-        """Stores planned runs and moves the workflow's position, in one transaction.
+        """Stores planned runs and moves the workflow's position from that of `state`, in one transaction.
 
         A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
         Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
         Returns the operations that were stored as waiting, in the order of their records. Where these are of different
         profiles, the queue's own order (`seq`) goes by step, so that operations that travel together lie together.
+        Raises `JournalError` where the workflow stands at another position: what came before these was not stored.
         """
         seqs, joined = await self._write(runs_table.commit_runs, state, list(runs), position, now)
         self._report_joined(joined)

@@ -194,10 +194,10 @@ class Planner:
             live.append(operations <= self._limits.max_live_operations)
         for end in cut_points(await self._touched_lines(batches)):
             for batch, is_live in zip(batches, live, strict=True):
-                part = batch.take_up_to(end)
+                before, part = batch.state, batch.take_up_to(end)
                 if part is not None:
                     last, runs = part
-                    await writer.put(batch.state, runs, last, is_live)
+                    await writer.put(before, runs, last, is_live)
 
     async def _touched_lines(self, batches: Sequence[_Batch]) -> list[list[TouchedLines]]:
         """Finds the lines that each record of each batch touches. A batch alone keeps its order whatever they are."""
@@ -224,12 +224,15 @@ class _PlanWriter:
         before = self._pending[-1] if self._pending else None
         self._pending.append(asyncio.create_task(self._write(before, state, runs, position, live)))
         while len(self._pending) > self._max_pending:
-            await self._pending.popleft()
+            await self._pending[0]
+            self._pending.popleft()
 
     async def flush(self) -> None:
-        """Waits until all runs are written."""
-        while self._pending:
-            await self._pending.popleft()
+        """Waits until all runs are written. Raises what the first of them that failed raised: the others follow it."""
+        written = await asyncio.gather(*self._pending, return_exceptions=True)
+        self._pending.clear()
+        for failed in filter(None, written):
+            raise failed
 
     async def _write(
         self,

@@ -13,6 +13,7 @@ from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Decoder
 from askel_tui.core.problems import LEFT_OUT_KIND
 from askel_tui.store.journal import statements
+from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.rows import (
     Decision,
     JoinedLines,
@@ -40,8 +41,11 @@ of the run."""
 def commit_runs(
     db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
 ) -> tuple[RunSeqs, JoinedLines]:
-    """Stores runs that are new to the workflow and moves its position; returns the `seq` of each waiting operation, and
-    the lines that were joined."""
+    """Stores runs that are new to the workflow and moves its position from that of `state`; returns the `seq` of each
+    waiting operation, and the lines that were joined.
+
+    Raises `JournalError` where the workflow stands at another position: the runs before these were not stored.
+    """
     with UnitOfWork(db, now) as work:
         new = _insert_runs(db, state.workflow, runs)
         record_seqs = [run.record_seq for run in new.values()]
@@ -59,14 +63,27 @@ def commit_runs(
         queue = _NewOperations(db, state)
         queue.add(planned, lines_by_run, actors)
         queue.insert(work)
-        moved = db.execute(
-            "UPDATE workflows SET position = ?, first = max(0, first - ?) WHERE workflow = ?",
-            (position, len(new), state.workflow),
-        )
-        if moved.rowcount == 0:
-            set_workflow_state(db, replace(state, position=position), None, now)
+        _move_position(db, state, position, len(new), now)
     seqs = [(queue.seqs.get(number, ()), lines_by_run.get(number, ())) for number in range(len(runs))]
     return seqs, joined
+
+
+def _move_position(db: Transaction, state: WorkflowState, position: int, new: int, now: int) -> None:
+    moved = db.execute(
+        "UPDATE workflows SET position = ?, first = max(0, first - ?) "
+        "WHERE workflow = ? AND coalesce(position, 0) = ?",
+        (position, new, state.workflow, state.position or 0),
+    )
+    if moved.rowcount:
+        return
+    found = db.execute("SELECT position FROM workflows WHERE workflow = ?", (state.workflow,)).fetchone()
+    if found is not None:
+        # One write may fail (a full disk) and the next, which was handed in meanwhile, would pass over its records.
+        raise JournalError(
+            f"The plan of workflow {state.workflow} begins at record {state.position or 0} and the journal is at "
+            f"{found[0] or 0}: an earlier part of it could not be written. Nothing of it was kept; start again."
+        )
+    set_workflow_state(db, replace(state, position=position), None, now)
 
 
 def waiting_after_commit(
