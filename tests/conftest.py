@@ -31,5 +31,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker more than cores for `-n auto`: many tests wait for a process or a moment."""
-    return (os.cpu_count() or 1) + 1
+    """Two workers a core for `-n auto`: many tests wait for a process, a moment or Klaviyo's limits."""
+    return 2 * (os.cpu_count() or 1)

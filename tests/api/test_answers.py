@@ -170,26 +170,24 @@ def _of(record: str) -> Any:
     return AuditFilter(record=record)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "said"),
-    [
-        ("events", {"profile": {}, "metric": "x"}, "email"),
-        ("events", {"profile": ADA}, "metric"),
-        ("events", {"profile": ADA, "metric": "x", "time": "yesterday"}, "time"),
-        ("events", {"profile": {**ADA, "phone_number": None}, "metric": "x"}, "profile"),
-        ("events", {"profile": {"email": "no address"}, "metric": "x"}, "email"),
-        ("profiles", {"profile": ADA, "attributes": {"nickname": "A"}}, "nickname"),
-        ("profiles", {"profile": ADA, "surprise": 1}, "surprise"),
-        ("profiles", {"profile": {"phone_number": "0207"}}, "phone_number"),
-    ],
-)
-async def test_what_can_not_be_written_is_said_before_anything_is_sent(
-    api: RunningApi, path: str, body: dict[str, Any], said: str
-) -> None:
+UNWRITABLE: list[tuple[str, dict[str, Any], str]] = [
+    ("events", {"profile": {}, "metric": "x"}, "email"),
+    ("events", {"profile": ADA}, "metric"),
+    ("events", {"profile": ADA, "metric": "x", "time": "yesterday"}, "time"),
+    ("events", {"profile": {**ADA, "phone_number": None}, "metric": "x"}, "profile"),
+    ("events", {"profile": {"email": "no address"}, "metric": "x"}, "email"),
+    ("profiles", {"profile": ADA, "attributes": {"nickname": "A"}}, "nickname"),
+    ("profiles", {"profile": ADA, "surprise": 1}, "surprise"),
+    ("profiles", {"profile": {"phone_number": "0207"}}, "phone_number"),
+]
+
+
+async def test_what_can_not_be_written_is_said_before_anything_is_sent(api: RunningApi) -> None:
     before = api.bench.sandbox.world.logged_count
-    answer = await api.http.post(f"{HERE}/{path}", json=body)
-    assert answer.status_code == 422
-    assert said in answer.text
+    for path, body, said in UNWRITABLE:
+        answer = await api.http.post(f"{HERE}/{path}", json=body)
+        assert answer.status_code == 422, body
+        assert said in answer.text
     reads = [entry for entry in api.bench.requests(after=before) if entry["method"] != "GET"]
     assert reads == []
 

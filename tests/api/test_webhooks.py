@@ -154,19 +154,19 @@ async def test_a_hook_is_gone_with_its_secret_once_it_is_taken_away(quiet: Runni
     assert quiet.bench.instance.secrets().get(f"webhook:{NAME}/shop") is None
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"secret": "short"},
-        {},
-        {"secret": SECRET, "event_from": "kind"},
-        {"secret": SECRET, "header": "X Y"},
-        {"secret": SECRET, "scheme": "md5"},
-    ],
-)
-async def test_a_setup_that_can_not_work_is_refused(quiet: RunningApi, body: dict[str, Any]) -> None:
-    answer = await quiet.http.put(HOOK, json=body)
-    assert answer.status_code == 422
-    assert SECRET not in answer.text
+UNUSABLE: list[dict[str, Any]] = [
+    {"secret": "short"},
+    {},
+    {"secret": SECRET, "event_from": "kind"},
+    {"secret": SECRET, "header": "X Y"},
+    {"secret": SECRET, "scheme": "md5"},
+]
+
+
+async def test_a_setup_that_can_not_work_is_refused(quiet: RunningApi) -> None:
+    for body in UNUSABLE:
+        answer = await quiet.http.put(HOOK, json=body)
+        assert answer.status_code == 422, body
+        assert SECRET not in answer.text
     only_sender = await quiet.http.put(HOOK, json={"secret": SECRET}, headers=quiet.token("x", "send"))
     assert only_sender.status_code == 403

@@ -46,14 +46,13 @@ def test_the_user_is_on_every_record_and_decision_and_the_claim_beside(sent: Ask
     assert any(line.endswith("by cli:ada for rewards-service") for line in text)
 
 
-@pytest.mark.parametrize("who", ["cli:ada", "ada", "rewards-service"])
-def test_the_audit_is_filtered_by_who_it_was(sent: Askel, who: str) -> None:
+def test_the_audit_is_filtered_by_who_it_was(sent: Askel) -> None:
     entries = sent.lines("audit")
-    wanted = [
-        each for each in entries if who in (each["actor"], each["claimed"], each["actor"].partition(":")[2])
-    ]
-    assert len(wanted) > 0
-    assert sent.lines("audit", "--actor", who) == wanted
+    for who in ("cli:ada", "ada", "rewards-service"):
+        names = [(each["actor"], each["claimed"], each["actor"].partition(":")[2]) for each in entries]
+        wanted = [each for each, named in zip(entries, names, strict=True) if who in named]
+        assert len(wanted) > 0
+        assert sent.lines("audit", "--actor", who) == wanted
     assert sent.lines("audit", "--actor", "rewards") == []
 
 

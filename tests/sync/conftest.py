@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,23 @@ import pytest_asyncio
 from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
+
+BOTH_MATTER = (
+    "test_bulk.py",
+    "test_consent.py",
+    "test_differences.py",
+    "test_whole_path.py::test_dry_run_and_live_have_the_same_operations_and_requests",
+)
+"""Tests of what goes to Klaviyo in other bodies or calls at another revision: `make test` runs them at each."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Leaves what only repeats at an older revision to the proofs."""
+    for item in items:
+        revision = getattr(item, "callspec", None) and item.callspec.params.get("either")  # type: ignore[attr-defined]
+        if revision in SELECTABLE[:-1] and not any(each in item.nodeid for each in BOTH_MATTER):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest_asyncio.fixture

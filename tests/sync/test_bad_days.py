@@ -13,6 +13,7 @@ from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.sqlite.journal import SqliteJournal
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, order, settled
+from tests.support.thinning import grid
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
@@ -69,8 +70,7 @@ async def _assert_all_written(bench: Workbench, records: int) -> None:
     await assert_in_order(bench)
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "call"), grid(FAULTS, CALLS))
 async def test_a_fault_that_passes_delays_and_nothing_else(bench: Workbench, fault: str, call: str) -> None:
     await bench.apply(GATED)
     await bench.take(points(number) for number in range(4))

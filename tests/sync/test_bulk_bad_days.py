@@ -12,6 +12,7 @@ from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.http import exchange
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
+from tests.support.thinning import grid
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
@@ -42,11 +43,7 @@ def _in_bulk(bench: Workbench) -> None:
     bench.instance.http_limits = HttpLimits(read_timeout_s=0.5)
 
 
-@pytest.mark.parametrize("call", [IMPORT, EVENTS, JOB_LIST_CALL, ERRORS])
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(each, marks=pytest.mark.slow) if each == NEVER_ARRIVED[0] else each for each in FAULTS],
-)
+@pytest.mark.parametrize(("fault", "call"), grid(FAULTS, [IMPORT, EVENTS, JOB_LIST_CALL, ERRORS]))
 async def test_each_row_is_written_once(bench: Workbench, fault: str, call: str) -> None:
     bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
     bench.fault(call, **FAULTS[fault])
@@ -77,8 +74,7 @@ ODD: Mapping[str, Any] = {
 UPSERT, ALONE = "create_or_update_profile", "get_bulk_import_profiles_job"
 
 
-@pytest.mark.parametrize("call", [IMPORT, JOB_LIST_CALL, ALONE, ERRORS, UPSERT])
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(("odd", "call"), grid(ODD, [IMPORT, JOB_LIST_CALL, ALONE, ERRORS, UPSERT]))
 async def test_an_answer_of_another_shape_ends_nothing(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, odd: str, call: str
 ) -> None:

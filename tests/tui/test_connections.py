@@ -21,6 +21,7 @@ from askel_tui.sandbox.state.seed import FULL_KEY
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.plain_input import PlainInput
+from tests.support.thinning import first_only
 from tests.support.workbench import NAME, Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
@@ -70,7 +71,7 @@ def no_key_anywhere(app: AskelApp, *keys: str) -> None:
             assert key[3:] not in text
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", first_only(SIZES), ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_a_second_connection_is_set_up(
     console: Console, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.widgets.table import Table
+from tests.support.thinning import first_only
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import QUIET, Console, assert_snapshot, ready, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
@@ -405,7 +406,7 @@ async def test_a_read_only_console_saves_nothing(console: Console) -> None:
         assert len(bench.instance.state.versions("first-points-welcome")) == 1
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", first_only([(60, 20), (80, 24)]), ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_hostile_fields_and_samples_are_inert(console: Console, size: tuple[int, int]) -> None:
     """Names of fields, values, events and targets that try to do something."""
 

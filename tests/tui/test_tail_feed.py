@@ -22,7 +22,7 @@ from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE
 from tests.benchmarks.audit_filler import INSERT, entry, fill
 
-ENTRIES = 45_000
+ENTRIES = 25_000
 
 
 class Watched:

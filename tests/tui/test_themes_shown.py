@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.frozen import begin_there
+from tests.support.thinning import first_only
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import THEMES, Console, assert_snapshot, picture_of, ready
 
 pytestmark = pytest.mark.clock
 
-SCREENS = ("connections", "browse", "mapping", "dry_run", "failed", "settings")
+SCREENS = ("dry_run", "connections", "browse", "mapping", "failed", "settings")
 
 
 async def story(bench: Workbench) -> None:
@@ -34,7 +35,7 @@ def steady(picture: str) -> str:
     return re.sub(r"[\d.]+&#160;MB&#160;in&#160;[^<]*<", "PLACE<", picture)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", first_only(SCREENS))
 async def test_it_looks_like_this_in_every_theme(
     console: Console, monkeypatch: pytest.MonkeyPatch, screen: str
 ) -> None:
