@@ -27,7 +27,7 @@ _EMAIL, _PHONE, _EXTERNAL_ID = range(len(IDENTIFIERS))
 
 def identifier_numbers(identity: Identity) -> tuple[int, ...]:
     """Returns the numbers of an identity's identifiers, strongest first, before a connection is known."""
-    return tuple(_number(key) for key in identity.keys())
+    return tuple(key_number(key) for key in identity.keys())
 
 
 def connection_numbers(connection: str, numbers: Iterable[int]) -> tuple[int, ...]:
@@ -41,7 +41,8 @@ def _connection_salt(connection: str) -> int:
     return _hash(connection) & ~_KIND_BITS
 
 
-def _number(key: str) -> int:
+def key_number(key: str) -> int:
+    """Returns the number of an identifier, given its ordering key (`Identity.keys`), before a connection is known."""
     # The second letter tells the kinds apart: email, phone_number, external_id.
     return _hash(key) & ~_KIND_BITS | "mhx".index(key[1])
 
@@ -93,6 +94,18 @@ class Links:
             return (self._line(numbers[0]),)
         named = [each for each in numbers if not (_is_phone(each) and self._is_shared(each))]
         return tuple(dict.fromkeys([self._line(each) for each in named or numbers]))
+
+    def partners(self, number: int) -> tuple[int, ...]:
+        """Returns the e-mails and external ids that an identifier stood beside; none of a shared one."""
+        return self._row(number).partners or ()
+
+    def are_only_partners(self, one: int, other: int) -> bool:
+        """Checks whether an e-mail and an external id stood beside each other, and neither beside another of the
+        kind: only then they surely are of one profile, for links have no dates."""
+        return all(
+            [each for each in self.partners(number) if not (each ^ partner) & _KIND_BITS] == [partner]
+            for number, partner in ((one, other), (other, one))
+        )
 
     def link(self, numbers: Sequence[int]) -> None:
         """Links the identifiers that a record names together, or an answer showed on one profile."""

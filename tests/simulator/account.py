@@ -18,6 +18,7 @@ from askel_tui.sandbox.state.faults import Fault
 from askel_tui.sandbox.state.model import ProfileList, Segment
 from askel_tui.sandbox.state.world import World
 from tests.simulator.loop import WallClock
+from tests.simulator.workflows import IDENTIFIERS
 
 KEY = "pk_simulated_0123456789abcdef"
 LISTS = ("Welcome", "Promotions", "Newsletter")
@@ -59,6 +60,8 @@ class SimulatedKlaviyo:
         self.clock = clock
         self.refuses_rate = 0
         """The number of 429s that nobody asked for."""
+        self.shown: list[dict[str, str]] = []
+        """The identifiers of the profiles that answers to updates showed, where somebody got the answer."""
         self.serving: set[asyncio.Task[httpx.Response]] = set()
         self._chance = chance
         self._note = note
@@ -127,4 +130,8 @@ class Wire(httpx.AsyncBaseTransport):
         """Carries a request to the account."""
         if self.cut:
             raise httpx.ConnectError("the program is dead") from aiohttp.ConnectionTimeoutError()
-        return await self._klaviyo.send(request)
+        response = await self._klaviyo.send(request)
+        if request.url.path == "/api/profile-import" and response.status_code < 300:
+            shown = response.json()["data"]["attributes"]
+            self._klaviyo.shown.append({name: shown[name] for name in IDENTIFIERS if shown.get(name)})
+        return response

@@ -64,6 +64,8 @@ class Ending:
     """Activations while it ran: workflow, version, what became of what was unsent, and when (milliseconds)."""
     renames: list[tuple[int, str, str]] = field(default_factory=list)
     """Properties that were renamed in the account: when (milliseconds), from and to."""
+    shown: list[dict[str, str]] = field(default_factory=list)
+    """The identifiers that answers showed on one profile."""
     self_made_429s: int = 0
     ended: str | None = None
     """How the engine ended where it should not have."""
@@ -277,6 +279,7 @@ class _Run:
         stored = await journal.newest_records(CONNECTION, 1_000_000)
         ending.records = [each.record.as_dict() for each in reversed(stored)]
         ending.state = account_state(self.klaviyo.account)
+        ending.shown = self.klaviyo.shown
         ending.self_made_429s = self.klaviyo.refuses_rate
 
 

@@ -133,7 +133,11 @@ class _StoryMaker:
 
         What is held back links nobody meanwhile, so that one person would become two, and rightly so.
         """
-        return 1.0 if "spellings" in self.kinds and self.kinds & {"holds", "pauses", "versions"} else 0.3
+        return (
+            1.0
+            if "spellings" in self.kinds and self.kinds & {"holds", "pauses", "versions", "rotation"}
+            else 0.3
+        )
 
     def person(self, number: int) -> dict[str, str]:
         return {

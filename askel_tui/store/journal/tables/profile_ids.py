@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 
+from askel_tui.core.lines import connection_numbers, identifier_numbers, key_number
 from askel_tui.core.operations import Identity, fold_email, split_encoded
+from askel_tui.store.journal.tables.lines import read_links
 from askel_tui.store.journal.transaction import Transaction
 
 _UPSERT = b'"kind":"upsert_profile"'
@@ -60,14 +62,15 @@ def known_keys(db: Transaction, connection: str, profile_id: str) -> list[str]:
 
 
 def are_one_profile(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
-    """Checks whether two identities are of one profile, as they say or as answers showed."""
+    """Checks whether two identities are of one profile, as they say, as answers showed, or as records named them
+    together."""
     if not set(one.deciding_keys()).isdisjoint(other.deciding_keys()):
         return True
     known, others = (known_profile(db, connection, each) for each in (one, other))
     if known is not None and others is not None:
         return known == others
     if not one.is_same_profile(other):
-        return False
+        return _are_linked(db, connection, one, other)
     shown = known or others
     if shown is None:
         return True
@@ -77,6 +80,42 @@ def are_one_profile(db: Transaction, connection: str, one: Identity, other: Iden
     return not any(
         key.partition(":")[0] in kinds and key not in unknown for key in known_keys(db, connection, shown)
     )
+
+
+def _are_linked(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
+    one, other = (_owner_or_self(db, connection, each) for each in (one, other))
+    if not set(one.deciding_keys()).isdisjoint(other.deciding_keys()):
+        return True
+    ours, theirs = (
+        connection_numbers(connection, identifier_numbers(Identity(each.email, None, each.external_id)))
+        for each in (one, other)
+    )
+    links = read_links(db, {*ours, *theirs})
+    return any(links.are_only_partners(number, partner) for number in ours for partner in theirs)
+
+
+def _owner_or_self(db: Transaction, connection: str, identity: Identity) -> Identity:
+    """Returns who has the phone number of an identity that names nothing else, as far as it is known."""
+    phone = identity.phone_number
+    if phone is None or identity.email is not None or identity.external_id is not None:
+        return identity
+    return phone_owners(db, connection, [phone]).get(phone, identity)
+
+
+def related_numbers(db: Transaction, connection: str, identity: Identity) -> set[int]:
+    """Returns the numbers (`core.lines`) of the identifiers that may be of an identity's profile, its own included."""
+    known = known_profile(db, connection, identity)
+    keys = {*identity.keys(), *_owner_or_self(db, connection, identity).keys()}
+    keys.update(known_keys(db, connection, known) if known else ())
+    emails = [value for kind, _, value in (key.partition(":") for key in keys) if kind == "email"]
+    phones = db.execute(
+        "SELECT phone FROM phones WHERE connection = ? AND email IN (SELECT value FROM json_each(?))",
+        (connection, json.dumps(emails)),
+    )
+    keys.update(f"phone_number:{phone}" for (phone,) in phones)
+    numbers = {*connection_numbers(connection, map(key_number, keys))}
+    links = read_links(db, numbers)
+    return numbers.union(*map(links.partners, numbers))
 
 
 def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import (
     WrittenFields,
@@ -47,16 +48,16 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
         for row in rows
         if not row.gate and (operation := operations.read_operation(work.db, row.seq)).call in KINDS
     }
-    by_key: dict[str, list[int]] = {}
+    by_number: dict[int, list[int]] = {}
     for row, operation in candidates.values():
-        known = profile_ids.known_profile(work.db, row.connection, operation.profile)
-        aliases = profile_ids.known_keys(work.db, row.connection, known) if known else ()
-        for key in {*operation.profile.keys(), *aliases}:
-            by_key.setdefault(key, []).append(row.seq)
+        for number in profile_ids.related_numbers(work.db, row.connection, operation.profile):
+            by_number.setdefault(number, []).append(row.seq)
     dropped: dict[int, set[str]] = {}
     for connection, kinds in {(row.connection, KINDS[each.call]) for row, each in candidates.values()}:
-        for identity, record_seq, written in _later_writes(work.db, connection, kinds, since, by_key):
-            for seq in {seq for key in identity.keys() for seq in by_key.get(key, ())}:
+        for identity, record_seq, written in _later_writes(work.db, connection, kinds, since, by_number):
+            for seq in {
+                seq for number in _numbers(connection, identity) for seq in by_number.get(number, ())
+            }:
                 row, operation = candidates[seq]
                 if (
                     row.connection == connection
@@ -70,10 +71,10 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
 
 
 def _later_writes(
-    db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[str, object]
+    db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[int, object]
 ) -> Iterator[tuple[Identity, int, WrittenFields]]:
-    """Finds the profiles with a wanted key that were written to after an audit entry: the record (`seq`), and the
-    fields."""
+    """Finds the profiles with a wanted identifier that were written to after an audit entry: the record (`seq`), and
+    the fields."""
     rows = db.execute(
         "SELECT a.profile, r.seq, q.id, q.path FROM audit a "
         "JOIN records r ON r.connection = a.connection AND r.id = a.record JOIN requests q ON q.id = a.request "
@@ -83,7 +84,7 @@ def _later_writes(
     last: tuple[int, WrittenFields] | None = None
     for profile, record_seq, request, path in rows:
         identity = Identity(**json.loads(profile))
-        if not any(key in wanted for key in identity.keys()):
+        if not any(number in wanted for number in _numbers(connection, identity)):
             continue
         if last is None or last[0] != request:
             # Once per request: the body of a packed one is large.
@@ -94,7 +95,7 @@ def _later_writes(
 
 
 def _later_removals(
-    db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[str, object]
+    db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[int, object]
 ) -> Iterator[tuple[Identity, int, WrittenFields]]:
     """Finds the removals that found nothing to remove: what was held back then must not put it there afterwards."""
     rows = db.execute(
@@ -105,9 +106,13 @@ def _later_removals(
     )
     for profile, record_seq, kind, target in rows:
         identity = Identity(**json.loads(profile))
-        if any(key in wanted for key in identity.keys()):
+        if any(number in wanted for number in _numbers(connection, identity)):
             names = removed_fields(kind, str(json.loads(target)["id"]), identity)
             yield identity, record_seq, WrittenFields(names, {})
+
+
+def _numbers(connection: str, identity: Identity) -> tuple[int, ...]:
+    return connection_numbers(connection, identifier_numbers(identity))
 
 
 def replace_operation(work: UnitOfWork, row: QueueRow, before: Operation, after: Operation | None) -> None:

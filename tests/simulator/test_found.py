@@ -1,0 +1,62 @@
+"""What the simulator found in the engine, each in the shortest story that shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.simulator.__main__ import check, explain
+from tests.simulator.story import Action, Story
+
+IN_BULK = {"max_single_backlog_s": 0.0}
+"""Limits under which nothing goes in single calls, whose answers show who is one person."""
+
+EMAIL = {"email": "p7@mapleandember.example"}
+PHONE = {"phone_number": "+442079460007"}
+EXTERNAL_ID = {"external_id": "S-7"}
+
+
+def take(after: float, *records: tuple[str, dict[str, str]]) -> Action:
+    """Takes records, each an event and who it is about; `make` numbers them."""
+    return Action(after, "take", {"records": [{"event": event, "data": {**who}} for event, who in records]})
+
+
+def make(*actions: Action, limits: dict[str, Any] | None = None, known: Any = ()) -> Story:
+    """Makes a story of actions."""
+    number = 0
+    for action in actions:
+        for record in action.what.get("records", ()):
+            number += 1
+            record.update(id=f"r{number}", time="2026-11-23T08:00:00Z")
+            record["data"].update(n=number, name=f"Name {number}", tier="gold")
+    return Story("given", limits or {}, list(known), list(actions))
+
+
+def assert_as_it_ought_to_be(story: Story) -> None:
+    _, found = check(story)
+    assert not found, explain(story, found)
+
+
+@pytest.mark.parametrize(
+    ("both", "held", "other"),
+    [
+        (EMAIL | PHONE, PHONE, EMAIL | EXTERNAL_ID),
+        (EMAIL | PHONE, PHONE, EMAIL),
+        (EMAIL | PHONE, EMAIL, PHONE),
+        (EMAIL | EXTERNAL_ID, EXTERNAL_ID, EMAIL),
+        (EMAIL | EXTERNAL_ID, EMAIL, EXTERNAL_ID),
+        (PHONE | EXTERNAL_ID, PHONE, EXTERNAL_ID),
+    ],
+    ids=lambda each: "+".join(each),
+)
+def test_what_was_held_in_bulk_does_not_undo_what_was_written_by_another_identifier(
+    both: dict[str, str], held: dict[str, str], other: dict[str, str]
+) -> None:
+    """Import jobs show no ids: only the records say who is one person."""
+    hold = Action(0.1, "hold", {"workflow": "leave", "step": "remove"})
+    known = [{**EMAIL, **PHONE, **EXTERNAL_ID}]
+    story = make(
+        hold, take(0.1, ("join", both), ("leave", held), ("join", other)), limits=IN_BULK, known=known
+    )
+    assert_as_it_ought_to_be(story)
