@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.commit_watch import CommitWatch
 from askel_tui.store.sqlite.connection import JournalConnection, connect
@@ -38,6 +39,15 @@ class Crash:
     torn_at: float
 
 
+@dataclass(slots=True)
+class FullDisk:
+    """A disk that will be full: from which commit on, for how many, and how many jobs each of these carries."""
+
+    commits: int
+    count: int
+    jobs: int
+
+
 class _Job(WriteJob):
     __slots__ = ("future",)
 
@@ -58,6 +68,7 @@ class LoopWriter:
         self._scheduled = False
         self._committer = GroupCommitter(connection, self._path, self._next_job, self._loop.time)
         self.crash: Crash | None = None
+        self.full_disk: FullDisk | None = None
         self.crashed = asyncio.Event()
         self.chance = random.Random(0)
 
@@ -88,10 +99,26 @@ class LoopWriter:
                 if self.crash.commits <= 0:
                     self._die(self.crash)
                     return
+            if self.full_disk is not None and self._is_refused(self.full_disk):
+                continue
             group = self._committer.commit(self._jobs.popleft())
             for job in group:
                 resolve(job.future, job.error, job.result)
             self._on_commit()
+
+    def _is_refused(self, disk: FullDisk) -> bool:
+        """Refuses a transaction where the disk is full; what comes after it may find room."""
+        disk.commits -= 1
+        if disk.commits > 0:
+            return False
+        for _ in range(min(disk.jobs, len(self._jobs))):
+            resolve(
+                self._jobs.popleft().future, JournalError(f"The journal {self._path} could not grow."), None
+            )
+        disk.count -= 1
+        if disk.count <= 0:
+            self.full_disk = None
+        return True
 
     def _die(self, crash: Crash) -> None:
         """Leaves the files as a crash would: without the last commit, with a part of it, or with all of it."""

@@ -22,11 +22,12 @@ from askel_tui.sandbox.state.faults import Fault
 from askel_tui.sandbox.state.profiles import create_profile
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
+from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Failure, Hold
 from askel_tui.store.journal.tables.audit.checking import AuditBreak
 from askel_tui.sync.engine.command_bus import submit
 from tests.simulator.account import KEY, SimulatedKlaviyo, build_world
-from tests.simulator.journal import Crash
+from tests.simulator.journal import Crash, FullDisk
 from tests.simulator.loop import BEGIN_MS, VirtualLoop, WallClock, run_virtually
 from tests.simulator.process import KeptKeys, Process
 from tests.simulator.story import Action, Story
@@ -147,20 +148,27 @@ class _Run:
             engine = self.process.engine_task
             await asyncio.wait([doing, death, engine], return_when=asyncio.FIRST_COMPLETED)
             if self.process.writer.crashed.is_set():
-                await self.die()
+                await self.die(self.directory / f"home-{self.lives + 1}")
                 continue
             death.cancel()
             if engine.done():
-                engine.result()
-                raise NotQuiet("the engine ended by itself")
-            await doing
+                if not isinstance(engine.exception(), JournalError):
+                    engine.result()
+                    raise NotQuiet("the engine ended by itself")
+                await self.die(self.process.home)
+                continue
+            try:
+                await doing
+            except JournalError as why:
+                self.note(f"REFUSED {why}")
+                continue
             return
 
-    async def die(self) -> None:
+    async def die(self, home: Path) -> None:
+        """Ends a life and begins the next one, on what the last one left in a home."""
         self.lives += 1
-        self.note(f"CRASH {self.lives}")
+        self.note(f"DEATH {self.lives}")
         before = self.process
-        home = self.directory / f"home-{self.lives}"
         assert self.main is not None
         await before.bury({self.main, *self.klaviyo.serving})
         await asyncio.sleep(1.0)
@@ -185,6 +193,8 @@ class _Run:
             case "crash":
                 home = self.directory / f"home-{self.lives + 1}"
                 self.process.crash_at(Crash(what["commits"], home, what["last"], what["torn_at"]))
+            case "full":
+                self.process.writer.full_disk = FullDisk(**what)
             case "version":
                 await self.switch(what["workflow"], what["version"], what["unsent"])
             case "rotate":
@@ -248,6 +258,7 @@ class _Run:
         await self.alive(lambda: asyncio.sleep(QUIET_BEFORE_S))
         self.klaviyo.world.faults.all.clear()
         self.process.crash_at(None)
+        self.process.writer.full_disk = None
         for one in list(self.klaviyo.account.deleted_lists.values()):
             self.change_list(one.name, gone=False)
         for workflow in VERSIONS:

@@ -21,6 +21,7 @@ KINDS: Final = (
     "versions",
     "drift",
     "rotation",
+    "disk",
 )
 """What a run may have beside records."""
 
@@ -34,6 +35,7 @@ DRAWN: Final = (
     "holds",
     "spellings",
     "versions",
+    "disk",
 )
 """The kinds that a seed draws from: those in which no fault is known."""
 
@@ -122,6 +124,7 @@ class _StoryMaker:
             "version": 1.5 * ("versions" in self.kinds),
             "rotate": 0.7 * ("rotation" in self.kinds),
             "rename": 0.8 * ("drift" in self.kinds),
+            "full": 1.0 * ("disk" in self.kinds),
         }
         names = list(kinds)
         chosen = chance.choices(names, [kinds[name] for name in names], k=count)
@@ -160,6 +163,8 @@ class _StoryMaker:
             case "crash":
                 last = chance.choice(["missing", "torn", "whole"])
                 what = {"commits": chance.randint(1, 12), "last": last, "torn_at": chance.random()}
+            case "full":
+                what = {n: chance.randint(1, most) for n, most in (("commits", 8), ("count", 3), ("jobs", 4))}
             case "clock":
                 what = {"seconds": chance.choice([-7200.0, -30.0, -2.0, 5.0, 60.0, 3600.0])}
             case "members":
