@@ -46,12 +46,14 @@ class SegmentEntry:
 class FlowTrigger:
     """A trigger of a flow: `type` is list, segment, metric, date, price-drop or low-inventory (docs/klaviyo.md 8).
 
-    `filtered`: the trigger has a filter, so that not every event or addition fires the flow.
+    `filtered`: the trigger has a filter, so that not every event or addition fires the flow. `property` is what a date
+    is read of.
     """
 
     type: str
     id: str | None = None
     filtered: bool = False
+    property: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

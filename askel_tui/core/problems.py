@@ -29,6 +29,12 @@ SHARED_PHONE_KIND = "shared_phone"
 PROPERTY_TYPE_KIND = "property_type"
 """The kind of warning that a value has another type than its property."""
 
+HISTORY_ASIDE_KIND = "history_aside"
+"""The kind of warning that a write of history was left out, since it would start a live flow."""
+
+REPORTED_KINDS = frozenset({LEFT_OUT_KIND, HISTORY_ASIDE_KIND})
+"""The kinds of warnings of which each gets an entry in the audit: what they are about is not written."""
+
 WARNING_TEXTS: Mapping[str, str] = {
     LEFT_OUT_KIND: "bad phone numbers left out",
     "placeholder_phone": "phone numbers that are placeholders",
@@ -36,6 +42,7 @@ WARNING_TEXTS: Mapping[str, str] = {
     CHANNEL_LEFT_OUT_KIND: "consents without the channels whose identifiers are missing",
     CHANNEL_MISSING_KIND: "consents that fail for one channel, where `askel: 2` leaves it out",
     SHARED_PHONE_KIND: "phone numbers that another person's profile has",
+    HISTORY_ASIDE_KIND: "writes of history left aside, since they would start flows",
     PROPERTY_TYPE_KIND: "values of another type than their property's",
 }
 """The kinds of warnings about records, each with what is counted under it."""

@@ -52,7 +52,7 @@ def segment_reads(definition: Mapping[str, Any] | None) -> SegmentReads | None:
     for condition in _conditions(definition):
         match condition.get("type"):
             case "profile-property":
-                names.add(_written_name(str(condition.get("property", ""))))
+                names.add(written_name(str(condition.get("property", ""))))
                 test = condition.get("filter")
                 blank |= (test if isinstance(test, Mapping) else {}).get("operator") not in _MET_BY_PRESENCE
             case "profile-group-membership":
@@ -79,6 +79,7 @@ def _conditions(definition: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
             yield condition if isinstance(condition, Mapping) else {}
 
 
-def _written_name(read: str) -> str:
+def written_name(read: str) -> str:
+    """Converts the name of what is read of a profile (`properties['Tier']`) to that of what is written."""
     match = _PROPERTY.match(read)
     return f"properties.{match['name']}" if match else read

@@ -134,7 +134,9 @@ class Story:
 
     async def _go_live(self) -> None:
         self._say_title("Go live")
-        await workflows.activate(self._instance, WORKFLOW, ACTOR, since="2026-01-01T00:00:00+00:00")
+        await workflows.activate(
+            self._instance, WORKFLOW, ACTOR, since="2026-01-01T00:00:00+00:00", flows="fire"
+        )
         await self._wait_until(
             lambda count: count.waiting == 0 and count.sent > 0, "the kept records were sent"
         )

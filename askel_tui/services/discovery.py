@@ -65,6 +65,19 @@ async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collecti
     return replace(catalog, flows=tuple(entries))
 
 
+async def with_dates(client: Client, catalog: Catalog) -> Catalog:
+    """Reads of which properties the dates start live flows; returns the catalog with that. Raises `KlaviyoError`."""
+    entries = [
+        replace(each, triggers=await read_flow_triggers(client, each.id) or each.triggers)
+        if each.status == "live"
+        and not each.archived
+        and any(one.type == "date" for one in each.triggers or ())
+        else each
+        for each in catalog.flows
+    ]
+    return replace(catalog, flows=tuple(entries))
+
+
 async def _flow_with_filters(client: Client, flow: FlowEntry) -> FlowEntry:
     known = await read_flow_triggers(client, flow.id) or ()
     filtered = {(each.type, each.id) for each in known if each.filtered}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.drift.dependencies import target_details
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.core.planning.history import History
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.core.planning.step_matching import event_steps
 from askel_tui.core.planning.steps import AppliedWorkflow
@@ -23,6 +24,12 @@ from askel_tui.core.workflows.model import (
 )
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.core.workflows.upgrade import changed_meanings
+from askel_tui.services.history.past_records import (
+    FlowsAnswer,
+    PastRecords,
+    preview_activation,
+    read_flow_starts,
+)
 from askel_tui.services.replanning import UnsentOperations, preview_replan
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
@@ -212,11 +219,13 @@ async def activate(
     unsent: Literal["replan", "keep"] | None = None,
     consents: Consents | None = None,
     first: int | None = None,
+    flows: FlowsAnswer | None = None,
 ) -> Mapping[str, Any]:
     """Switches a workflow to its newest version; with `first` it pauses by itself once so many records are sent.
 
     `unsent` says what becomes of what was not sent under older versions: it is planned anew, or kept as it was planned.
-    Raises `UnsentOperations` where there is some and nobody said, `UnknownWorkflow`, `CommandRefused`.
+    `flows` says what records of the past do to live flows. Raises `UnsentOperations` and `PastRecords` where there are
+    some and nobody said, `UnknownWorkflow`, `CommandRefused`; `KlaviyoError` where the flows can't be read.
     """
     newest = instance.workflow_document(workflow)
     agreed = consents or Consents()
@@ -224,6 +233,13 @@ async def activate(
         preview = await preview_replan(instance, workflow, newest.version, agreed)
         if preview.totals.records:
             raise UnsentOperations(preview)
+    starts = None
+    if flows is None and (since is not None or from_record is not None):
+        past = await preview_activation(instance, workflow, since, from_record)
+        if past is not None and past[0].asks:
+            raise PastRecords(past[0])
+    elif flows == "history":
+        starts = await read_flow_starts(instance, newest.connection)
     arguments = {
         "workflow": workflow,
         "version": newest.version,
@@ -232,6 +248,7 @@ async def activate(
         "unsent": unsent,
         "consents": asdict(agreed),
         "first": first,
+        "history": None if starts is None else History(starts).encode(),
     }
     return await submit(instance, "activate", arguments, actor)
 

@@ -252,6 +252,27 @@ async def test_activating_asks_what_becomes_of_what_is_unsent(api: RunningApi) -
     assert [each.version for each in await bench.instance.journal.holds()] == [2]
 
 
+async def test_activating_asks_whether_records_of_the_past_start_flows(api: RunningApi) -> None:
+    await api.http.post(RECORDS, json={**points(1), "time": "2026-01-02T00:00:00Z"})
+    await api.bench.apply(WORKFLOW, activate=False)
+    path, since = f"{HERE}/workflows/tested", {"since": "2026-01-01T00:00:00Z"}
+    asked = await api.http.post(f"{path}/activate", json=since)
+    assert asked.status_code == 409
+    error = asked.json()["error"]
+    assert error["code"] == "flows"
+    assert error["preview"]["flows"] == [{"flow": "First Points Thanks", "people": 1}]
+    assert (await api.http.post(f"{path}/activate", json={**since, "flows": "no"})).status_code == 422
+    assert (await api.http.post(f"{path}/activate", json={**since, "flows": "history"})).status_code == 200
+    await until(api.bench, lambda: _sent(api))
+    [event] = api.bench.events("First Points Earned")
+    flow = next(each for each in api.bench.state()["flows"] if each["name"] == "First Points Thanks")
+    assert (event["backfill"], flow["starts"]) == (True, [])
+
+
+async def _sent(api: RunningApi) -> bool:
+    return bool(api.bench.events("First Points Earned"))
+
+
 async def _held(api: RunningApi) -> bool:
     counts = (await api.bench.instance.journal.counts()).get("tested")
     return counts is not None and counts.held == 1

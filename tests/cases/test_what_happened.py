@@ -35,7 +35,7 @@ def test_all_count_what_failed_alike_and_say_the_unit(case: Open) -> None:
     run.account.control("PATCH", "settings", {"dropped_phones": []})
     run.apply()
     run.ingest()
-    run.askel("workflow", "activate", "bulkp", "--since", "2000-01-01")
+    run.askel("workflow", "activate", "bulkp", "--since", "2000-01-01", "--fire-flows")
     daemon = run.askel("daemon", "--until-idle", code=None)
     listed = run.askel.json("failed", "list", "--workflow", "bulkp")
     [workflow] = run.askel.json("status")["workflows"]

@@ -24,7 +24,7 @@ def exported(askel: Askel, tmp_path: Path) -> list[dict[str, Any]]:
     askel.connect()
     askel("workflow", "apply", str(EXAMPLES / "first-points-welcome.yaml"))
     askel("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
-    askel("workflow", "activate", "first-points-welcome", "--since", "2026-01-01")
+    askel("workflow", "activate", "first-points-welcome", "--since", "2026-01-01", "--fire-flows")
     askel("daemon", "--until-idle", code=None)
     askel("audit", "export", "--output", str(tmp_path / "audit.jsonl"))
     return [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]

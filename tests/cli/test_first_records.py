@@ -22,7 +22,7 @@ steps:
   - id: club
     add_to_list: Kiln Club
 """
-ACTIVATE = ("workflow", "activate", "steps", "--since", "2020-01-01", "--first", "2")
+ACTIVATE = ("workflow", "activate", "steps", "--since", "2020-01-01", "--fire-flows", "--first", "2")
 
 
 def _records(tmp_path: Path, numbers: range) -> str:

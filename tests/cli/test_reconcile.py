@@ -40,7 +40,7 @@ def sent(askel: Askel, account: SandboxProcess, tmp_path: Path) -> Askel:
     records.write_text("\n".join([*map(_record, range(3)), _record(3, email="check0@mapleandember.example")]))
     askel("workflow", "apply", str(file))
     askel("ingest", str(records), "--connection", "maple-ember")
-    askel("workflow", "activate", "checked", "--since", "2020-01-01")
+    askel("workflow", "activate", "checked", "--since", "2020-01-01", "--fire-flows")
     askel("daemon", "--until-idle")
     return askel
 
@@ -79,7 +79,7 @@ def test_a_phone_that_klaviyo_dropped_is_different(
     records.write_text(_record(7, phone="+442079460777"))
     askel("workflow", "apply", str(file))
     askel("ingest", str(records), "--connection", "maple-ember")
-    askel("workflow", "activate", "checked", "--since", "2020-01-01")
+    askel("workflow", "activate", "checked", "--since", "2020-01-01", "--fire-flows")
     askel("daemon", "--until-idle")
     account.control("PATCH", "settings", {"dropped_phones": []})
     [row] = askel.json("reconcile", "checked", code=3)["rows"]
@@ -112,7 +112,9 @@ def test_a_person_written_under_two_spellings_is_one_profile(
     records.write_text("\n".join([_record(1, id="K-1"), renamed]))
     askel("workflow", "apply", str(file))
     askel("ingest", str(records), "--connection", "maple-ember")
-    shown = askel("workflow", "activate", "checked", "--since", "2020-01-01", "--first", "2", "--go-on")
+    shown = askel(
+        "workflow", "activate", "checked", "--since", "2020-01-01", "--fire-flows", "--first", "2", "--go-on"
+    )
     assert "differs" not in shown.stdout
     found = askel.json("reconcile", "checked")
     assert (found["records"], found["profiles"], found["rows"]) == (2, 1, [])

@@ -116,7 +116,7 @@ def test_what_was_sent_is_shown_in_full_and_counts_as_sent_only(applied: Askel, 
     name, file, later = "first-points-welcome", tmp_path / "records.jsonl", tmp_path / "later.jsonl"
     file.write_text("\n".join(_record(number) for number in range(10, 13)))
     applied("ingest", str(file), "--connection", "maple-ember")
-    applied("workflow", "activate", name, "--since", "2020-01-01")
+    applied("workflow", "activate", name, "--since", "2020-01-01", "--fire-flows")
     applied("daemon", "--until-idle")
     applied("workflow", "pause", name)
     later.write_text(_record(13))

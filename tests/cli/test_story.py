@@ -81,7 +81,7 @@ def _rehearse_and_go_live(sh: Shell, fresh: SandboxProcess, revision: str) -> No
     assert list(rehearsed) == ["workflow", "version", "connection", "records", "totals", "warnings"]
     assert len(sh.json("dry-run", NAME, "--last", "30")["records"]) == 30
     before = fresh.state()
-    sh.run("workflow", "activate", NAME, "--since", "2026-01-01")
+    sh.run("workflow", "activate", NAME, "--since", "2026-01-01", "--fire-flows")
     sh.run("daemon", "--until-idle")
 
     after = fresh.state()
@@ -126,7 +126,7 @@ def test_a_packed_body_is_shown_once(sh: Shell) -> None:
     sh.connect()
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
-    sh.run("workflow", "activate", NAME, "--since", "2026-01-01")
+    sh.run("workflow", "activate", NAME, "--since", "2026-01-01", "--fire-flows")
     sh.run("daemon", "--until-idle")
     by_request: dict[int, list[dict[str, Any]]] = {}
     for entry in sh.lines("audit", "--kind", "add_to_list"):
@@ -207,7 +207,7 @@ def test_the_audit_by_profile_time_and_text(sh: Shell) -> None:
     sh.connect()
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
-    sh.run("workflow", "activate", NAME, "--since", "2026-01-01")
+    sh.run("workflow", "activate", NAME, "--since", "2026-01-01", "--fire-flows")
     sh.run("daemon", "--until-idle")
     one = sh.lines("audit", "--profile", "shopper002@mapleandember.example")
     assert {entry["record"] for entry in one} == {"evt-000002"}

@@ -81,7 +81,7 @@ def test_applied_shown_exported_activated_and_deleted(askel: Askel, tmp_path: Pa
     askel("workflow", "export", NAME, "--output", str(tmp_path / "out.yaml"))
     assert (tmp_path / "out.yaml").read_text() == Path(FIRST).read_text()
 
-    message = askel("workflow", "activate", NAME, "--since", "2026-01-01").stderr
+    message = askel("workflow", "activate", NAME, "--since", "2026-01-01", "--fire-flows").stderr
     assert "2026-01-01T00:00:00Z" in message
     assert askel.json("workflow", "show", NAME)["since"] == "2026-01-01T00:00:00Z"
     askel("workflow", "pause", NAME)

@@ -65,7 +65,7 @@ class CaseRun:
 
     def go_live(self, workflow: str, *, code: int | None = 0) -> None:
         """Activates the workflow for all kept records, and sends until nothing is left that can be sent."""
-        self.askel("workflow", "activate", workflow, "--since", "2000-01-01")
+        self.askel("workflow", "activate", workflow, "--since", "2000-01-01", "--fire-flows")
         self.askel("daemon", "--until-idle", code=code)
 
     def audit(self, record: str) -> list[dict[str, Any]]:

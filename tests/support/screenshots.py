@@ -43,7 +43,9 @@ async def take(folder: Path) -> list[Path]:
             await bench.apply(example(f"{WORKFLOW}.yaml"), activate=False)
             await bench.take(example("first-points.jsonl"))
             made += [await _picture(Path(home), screen, folder) for screen in DRAFT]
-            await workflows.activate(bench.instance, WORKFLOW, ACTOR, since="2026-01-01T00:00:00+00:00")
+            await workflows.activate(
+                bench.instance, WORKFLOW, ACTOR, since="2026-01-01T00:00:00+00:00", flows="fire"
+            )
             await bench.drain()
             # One after another, and more than the screen has rows for: simultaneous calls are answered in any order.
             for number in range(20, 28):

@@ -45,7 +45,13 @@ class Workbench:
         """The last request of making the connection: probes of scopes, some of them wrong on purpose."""
 
     async def apply(
-        self, source: str | Path, *, activate: bool = True, since: str | None = None, unsent: Any = None
+        self,
+        source: str | Path,
+        *,
+        activate: bool = True,
+        since: str | None = None,
+        unsent: Any = None,
+        flows: Any = "fire",
     ) -> str:
         """Applies a workflow (a path or YAML) and activates it; gives its name."""
         text = source.read_text() if isinstance(source, Path) else source  # noqa: ASYNC240
@@ -53,7 +59,7 @@ class Workbench:
         result = await workflows.apply(self.instance, text, file, ACTOR)
         if activate:
             await workflows.activate(
-                self.instance, result.document.workflow, ACTOR, since=since, unsent=unsent
+                self.instance, result.document.workflow, ACTOR, since=since, unsent=unsent, flows=flows
             )
         return result.document.workflow
 

@@ -276,6 +276,28 @@ async def test_what_is_unsent_under_an_older_version_is_shown_and_asked_about(
         assert {each.version for each in await bench.instance.journal.holds() if each.waiting} == {version}
 
 
+@pytest.mark.parametrize(("key", "marked"), [("h", True), ("f", False)])
+async def test_records_of_the_past_start_flows_only_where_that_is_said(
+    console: Console, key: str, marked: bool
+) -> None:
+    """Going live from a record of last year on: which flows would start, and the two answers."""
+
+    async def old(bench: Workbench) -> None:
+        await bench.apply(example("first-points-welcome.yaml"), activate=False)
+        await bench.take([{**points(1), "time": "2025-11-01T10:00:00Z"}])
+
+    async with console(size=(120, 50), first="dry_run", prepare=old) as (app, pilot, bench):
+        await press(pilot, "L", "down", "enter", *"live", "enter", "y")
+        shown = text_of(app)
+        assert "1 record of the past would reach people" in shown
+        assert "Welcome Series starts for up to 1 person" in shown
+        await press(pilot, "escape")
+        assert await status(bench) == "draft"
+        await press(pilot, "L", "down", "enter", *"live", "enter", "y", key)
+        [state] = await bench.instance.journal.workflow_states()
+        assert (state.status, state.history is not None) == ("active", marked)
+
+
 async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
     """It is refused below the screen."""
     async with console(first="dry_run", prepare=two, read_only=True) as (app, pilot, bench):

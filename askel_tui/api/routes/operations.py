@@ -226,6 +226,9 @@ class Activation(BaseModel):
     """After so many records are sent it pauses by itself; resume sends the others."""
     unsent: Literal["replan", "keep"] | None = None
     """What becomes of what is unsent under older versions. Without an answer the request is refused with a preview."""
+    flows: Literal["fire", "history"] | None = None
+    """Whether records older than an hour start live flows and subscribe people, or are written as history. Without an
+    answer the request is refused with a preview where they would."""
     with_consent: StrictBool = False
     close_unmatched: StrictBool = False
     accept_identity: StrictBool = False
@@ -257,8 +260,8 @@ async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any
 async def activate(
     request: Request, name: str, workflow: str, body: Activation | None = None
 ) -> Mapping[str, Any]:
-    """What is unsent under older versions is planned anew or kept, as `unsent` says; 409 with a preview where it says
-    nothing."""
+    """What is unsent under older versions is planned anew or kept, as `unsent` says, and records of the past start
+    flows or not, as `flows` says; 409 with a preview where that has to be said and is not."""
     token, context = _authorize_operator(request, name, workflow)
     start = body or Activation()
     return await workflows.activate(
@@ -269,6 +272,7 @@ async def activate(
         from_record=start.from_record,
         unsent=start.unsent,
         first=start.first,
+        flows=start.flows,
         consents=Consents(start.with_consent, start.close_unmatched, start.accept_identity),
     )
 

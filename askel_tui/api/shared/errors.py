@@ -26,6 +26,7 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.services.direct.requests import NotFound
 from askel_tui.services.direct.writes import IdempotencyKeyReused
+from askel_tui.services.history.past_records import PastRecords
 from askel_tui.services.json_documents import to_json
 from askel_tui.services.replanning import UnsentOperations
 from askel_tui.services.workflows import InvalidWorkflow
@@ -49,7 +50,7 @@ class Fault(BaseModel):
     """The request's id, as in the log."""
     problems: list[dict[str, Any]] = []
     preview: dict[str, Any] | None = None
-    """What would be done, where the answer is a question (`unsent`)."""
+    """What would be done, where the answer is a question (`unsent`, `flows`)."""
 
 
 class FaultAnswer(BaseModel):
@@ -137,6 +138,13 @@ def to_api_error(error: Exception) -> ApiError:
             say = 'say {"unsent": "replan"} to plan it anew, {"unsent": "keep"} to send it as it was planned'
             sentence = f"{error.preview.workflow} has something unsent under older versions: {say}"
             return ApiError(409, "unsent", sentence, preview=to_json(error.preview))
+        case PastRecords():
+            say = (
+                'say {"flows": "fire"} to let them, {"flows": "history"} to write them so that no flow starts'
+            )
+            return ApiError(
+                409, "flows", f"{error.preview.describe()}: {say}", preview=to_json(error.preview)
+            )
         case CommandRefused() | Conflict():
             return ApiError(409, "conflict", message)
         case CommandUnanswered():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,7 @@ from askel_tui.cli.common import (
 from askel_tui.cli.first_records import CHOICES, GO_ON, STAY_PAUSED, follow_first
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.past_output import answer_past, flow_options
 from askel_tui.cli.replan_output import (
     KEEP_DOES,
     REPLAN_DOES,
@@ -34,6 +36,7 @@ from askel_tui.cli.workflow_output import MADE_LATER, put_workflow, workflow_row
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
+    from askel_tui.services.history.past_records import FlowsAnswer
     from askel_tui.services.workflows import InvalidWorkflow
 
 
@@ -267,6 +270,7 @@ def _write_file(path: str, text: str) -> None:
 )
 @click.option(GO_ON, "then", flag_value=GO_ON, help=f"After --first: {CHOICES[GO_ON]}.")
 @click.option(STAY_PAUSED, "then", flag_value=STAY_PAUSED, help=f"After --first: {CHOICES[STAY_PAUSED]}.")
+@flow_options
 @replan_options
 @asynchronous
 async def activate(
@@ -276,18 +280,20 @@ async def activate(
     unsent: Unsent | None,
     first: int | None,
     then: str | None,
+    flows: FlowsAnswer | None,
     all_file: str | None,
     **agreed: bool,
 ) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
 
-    What waits or is held under older versions, and was never sent, can be planned anew: it is shown first.
+    What waits or is held under older versions, and was never sent, can be planned anew: it is shown first. Where
+    records older than an hour would start live flows or subscribe people, it says which and how many, and asks.
 
     \b
     Examples:
-      askel workflow activate first-points-welcome --since 2026-01-01
+      askel workflow activate first-points-welcome --since 2026-01-01 --history
       askel workflow activate first-points-welcome --replan
-      askel workflow activate first-points-welcome --since 2026-01-01 --first 20
+      askel workflow activate first-points-welcome --since 2026-01-01 --fire-flows --first 20
     """
     from askel_tui.cli.commands.dry_run import show_run
     from askel_tui.core.planning.replanning import Consents
@@ -313,16 +319,11 @@ async def activate(
         if first is not None:
             trial = await try_first(instance, name, first, since=start, from_record=from_record)
             show_run(trial)
-        result = await activate_workflow(
-            instance,
-            name,
-            actor(),
-            since=start,
-            from_record=from_record,
-            unsent=unsent,
-            consents=consents,
-            first=first,
-        )
+        activate_now = partial(
+            activate_workflow, instance, name, actor(), since=start, from_record=from_record, unsent=unsent,
+            consents=consents, first=first,
+        )  # fmt: skip
+        result = await answer_past(activate_now, flows)
         running = owner_pid(instance.home) is not None
         put_result(result.get("replanned") or {})
         if trial is not None and first is not None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, StepKind
+from askel_tui.core.planning.history import FlowStarts, plan_history
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.planning.step_matching import StepMatches
 from askel_tui.core.planning.steps import AppliedWorkflow
@@ -95,11 +96,17 @@ def replan_record(
     matches: StepMatches,
     queued: Sequence[QueuedOperation],
     consents: Consents,
+    history: FlowStarts | None = None,
 ) -> RecordReplan:
-    """Plans a record's unsent operations anew. `queued` are its operations in the queue, in order; some are unsent."""
+    """Plans a record's unsent operations anew. `queued` are its operations in the queue, in order; some are unsent.
+
+    `history` is what starts flows, where the record is history.
+    """
     unsent = [each for each in queued if each.unsent]
     before = unsent[0].operation.profile
     planned = plan(record, new)
+    if planned is not None and history is not None:
+        planned = plan_history(planned, history, record.time, new.revision)
     if planned is None or planned.problems:
         refusal = "its trigger or its `when` no longer matches"
         if planned is not None:

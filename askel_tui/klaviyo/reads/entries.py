@@ -60,7 +60,12 @@ def definition_triggers(flow: Resource) -> tuple[FlowTrigger, ...] | None:
     if not isinstance(triggers, list):
         return None
     return tuple(
-        FlowTrigger(_text(each.get("type")), _optional(each.get("id")), bool(each.get("trigger_filter")))
+        FlowTrigger(
+            _text(each.get("type")),
+            _optional(each.get("id")),
+            bool(each.get("trigger_filter")),
+            _optional(each.get("date_profile_property")),
+        )
         for each in map(_dict, triggers)
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from askel_tui.core.operations import Identity
@@ -12,13 +11,11 @@ from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.record import Record
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.dry_run_result import DryRun
+from askel_tui.services.history.past_records import matching_records
 from askel_tui.services.reconciling.read_back import ExpectedField, read_back
 from askel_tui.store.locks import owner_pid
 from askel_tui.sync.engine.daemon import run as send_until_idle
 from askel_tui.sync.instance import Instance
-
-RECORDS_PER_PAGE = 500
-"""The number of stored records that are searched at a time."""
 
 CHECK_INTERVAL_S = 0.5
 
@@ -41,33 +38,14 @@ async def try_first(
     """Makes the dry run of the first `count` records that are kept and that an activation would send."""
     document = instance.workflow_document(workflow)
     applied = await instance.applied_version(workflow, document.version)
-    journal, found = instance.journal, list[Record]()
-    state = await instance.workflow_state(workflow)
-    position = await journal.last_record_seq(document.connection)
-    floor = datetime.fromisoformat(since) if since else None
-    if from_record is not None:
-        stored = await journal.find_record(document.connection, from_record)
-        position = position if stored is None else stored.seq - 1
-    elif since is not None:
-        position = 0
-    elif state is not None and state.status != "draft" and state.position is not None:
-        position = state.position
-    while applied is not None and len(found) < count:
-        page = await journal.records_after(
-            document.connection, position, RECORDS_PER_PAGE, events=applied.workflow.triggers
-        )
-        ran = await journal.already_ran(workflow, [stored.seq for stored in page])
-        found += [
-            stored.record
-            for stored in page
-            if stored.seq not in ran
-            and (floor is None or datetime.fromisoformat(stored.record.time) >= floor)
-            and plan(stored.record, applied) is not None
-        ]
-        if len(page) < RECORDS_PER_PAGE:
-            break
-        position = page[-1].seq
-    return await dry_run(instance, workflow, records=found[:count])
+    found: list[Record] = []
+    if applied is not None:
+        async for stored in matching_records(instance, applied, since, from_record):
+            if plan(stored.record, applied) is not None:
+                found.append(stored.record)
+            if len(found) == count:
+                break
+    return await dry_run(instance, workflow, records=found)
 
 
 async def wait_until_sent(instance: Instance, workflow: str, records: Sequence[str]) -> bool:

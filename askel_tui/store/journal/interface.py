@@ -30,6 +30,7 @@ from askel_tui.store.journal.rows import (
     WorkflowState,
 )
 from askel_tui.store.journal.tables import (
+    backfills,
     commands,
     counters,
     late_lines,
@@ -111,6 +112,7 @@ class Journal(TransactionRunner):
     workflow_states = reads(workflows.workflow_states)
     set_workflow_state = writes(workflows.set_workflow_state)
     forget_workflow = writes(workflows.forget_workflow)
+    record_histories = reads(backfills.record_histories)
     requeue_runs = writes(runs_table.requeue_runs)
     already_ran = reads(runs_table.already_ran)
     finished_records = reads(runs_table.finished_records)

@@ -57,6 +57,7 @@ class WorkflowState:
     `since` is the activation's `--since`, RFC 3339: older records are passed over. `replan` is set while what is unsent
     is planned anew, and nothing of the workflow is sent or planned meanwhile: a JSON object, see `tables.replanning`.
     `first` is the number of records that are still to be planned before the workflow pauses by itself (`--first`).
+    `history` says which records are history, and what starts flows then: `core.planning.history.History`, encoded.
     """
 
     workflow: str
@@ -67,6 +68,7 @@ class WorkflowState:
     since: str | None = None
     replan: str | None = None
     first: int | None = None
+    history: str | None = None
 
 
 class PlannedRun(NamedTuple):

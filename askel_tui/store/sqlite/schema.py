@@ -34,7 +34,7 @@ from askel_tui.store.sqlite.connection import (
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x41534B4C
 
 TABLES = f"""
@@ -232,6 +232,16 @@ CREATE TABLE phones (
   connection TEXT NOT NULL, phone TEXT NOT NULL, email TEXT, external_id TEXT,
   PRIMARY KEY (connection, phone)) WITHOUT ROWID;
 CREATE INDEX phones_email ON phones (connection, email) WHERE email IS NOT NULL
+""",
+    6: """
+ALTER TABLE workflows ADD COLUMN history TEXT;
+CREATE TABLE backfills (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, connection TEXT NOT NULL, workflow TEXT NOT NULL, source TEXT NOT NULL,
+  digest TEXT NOT NULL, state TEXT NOT NULL, history TEXT, actor TEXT NOT NULL, began INTEGER NOT NULL,
+  ended INTEGER, records INTEGER NOT NULL DEFAULT 0, position INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE backfill_records (
+  backfill INTEGER NOT NULL, seq INTEGER NOT NULL, own INTEGER NOT NULL, PRIMARY KEY (backfill, seq)) WITHOUT ROWID;
+CREATE INDEX backfill_records_seq ON backfill_records (seq)
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""

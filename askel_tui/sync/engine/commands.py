@@ -13,6 +13,7 @@ from typing import Any, Literal
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.operations import Operation
+from askel_tui.core.planning.history import History
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import AuditFilter, Command, Decision, Hold, WorkflowState, encode_run
@@ -86,6 +87,10 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
     else:
         since = state.since
     first = arguments.get("first")
+    history = None if arguments.get("from_record") or arguments.get("since") else state.history
+    if arguments.get("history"):
+        newest = await instance.journal.last_record_seq(state.connection)
+        history = replace(History.decode(arguments["history"]), until=newest).encode()
     active = replace(
         state,
         status="active",
@@ -94,10 +99,13 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
         since=since,
         replan=None,
         first=first,
+        history=history,
     )
     detail = {"version": version, "since": since, "position": position}
     if first is not None:
         detail["first"] = first
+    if arguments.get("history"):
+        detail["history"] = True
     result: dict[str, Any] = {"workflow": workflow, "version": version, "state": "active"}
     unsent = arguments.get("unsent")
     if unsent is None and state.replan is None and await instance.journal.has_unsent(workflow, version):

@@ -58,7 +58,7 @@ class BacklogWorkers:
         if planner is not None and len(seqs) >= self._instance.limits.backlog_min_count:
             try:
                 runs: Sequence[PlannedRun] = await planner.ask(
-                    (state.connection, seqs[0] - 1, len(seqs), applied, state.since)
+                    (state.connection, seqs[0] - 1, len(seqs), applied, state.since, state.history)
                 )
             except WorkerEnded:
                 log.warning("planning goes on without help: the planning process ended")

@@ -115,7 +115,10 @@ class Planner:
             )
             if records:
                 count += len(records)
-                runs = build_runs(records, applied, None)
+                rules = await self._journal.record_histories(state.workflow, [each.seq for each in records])
+                runs = [
+                    run for each in records for run in build_runs([each], applied, None, rules.get(each.seq))
+                ]
                 waiting = await self._journal.commit_runs(state, runs, state.position or 0, self._clock())
                 self._offer(waiting, len(waiting) <= self._limits.max_live_operations)
         return count
@@ -256,4 +259,4 @@ async def build_runs_here(
     records = await journal.records_after(
         state.connection, seqs[0] - 1, len(seqs), events=applied.workflow.triggers
     )
-    return build_runs(records, applied, state.since)
+    return build_runs(records, applied, state.since, state.history)

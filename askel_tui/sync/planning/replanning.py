@@ -13,6 +13,7 @@ from askel_tui.core.drift.lost_properties import describes_loss
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.operations import Encoder, Operation
+from askel_tui.core.planning.history import History
 from askel_tui.core.planning.replanning import Consents, QueuedOperation, RecordReplan, replan_record
 from askel_tui.core.planning.step_matching import StepMatches, dropped_properties, match_steps
 from askel_tui.core.planning.steps import AppliedWorkflow
@@ -85,6 +86,8 @@ class Replanning:
     async def decide(self, records: Sequence[UnsentRecord]) -> list[DecidedRecord]:
         """Decides what becomes of records."""
         found = []
+        seqs = [each.stored.seq for each in records]
+        rules = await self._instance.journal.record_histories(self._workflow, seqs)
         for each in records:
             queued = [
                 QueuedOperation(one.row.seq, Operation.decode(one.body), one.unsent) for one in each.queued
@@ -100,7 +103,11 @@ class Replanning:
                 found.append(DecidedRecord(each, queued, kept))
                 continue
             old, matches = known
-            replan = replan_record(each.stored.record, old, self._new, matches, queued, self._consents)
+            rule = rules.get(each.stored.seq)
+            starts = History.decode(rule).starts if rule is not None else None
+            replan = replan_record(
+                each.stored.record, old, self._new, matches, queued, self._consents, starts
+            )
             found.append(DecidedRecord(each, queued, replan))
         return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from askel_tui.core.operations import Encoder
+from askel_tui.core.planning.history import History, plan_history
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
@@ -13,9 +14,13 @@ from askel_tui.store.journal.rows import PlannedRun, StoredRecord, encode_run
 
 
 def build_runs(
-    records: Iterable[StoredRecord], applied: AppliedWorkflow, since: str | None
+    records: Iterable[StoredRecord], applied: AppliedWorkflow, since: str | None, history: str | None = None
 ) -> list[PlannedRun]:
-    """Builds the runs of records, in their order; none for records before `since` (RFC 3339) or of other events."""
+    """Builds the runs of records, in their order; none for records before `since` (RFC 3339) or of other events.
+
+    `history` is the encoded rule by which records of the past are planned.
+    """
+    rule = History.decode(history) if history else None
     floor = datetime.fromisoformat(since) if since else None
     encoder = Encoder()
     runs = []
@@ -24,6 +29,8 @@ def build_runs(
             continue
         found = plan(stored.record, applied)
         if found is not None:
+            if rule is not None and rule.covers(stored.seq):
+                found = plan_history(found, rule.starts, stored.record.time, applied.revision)
             problems = [problem_row(problem) for problem in found.problems]
             warnings = [(each.kind or "", str(each)) for each in found.warnings]
             runs.append(

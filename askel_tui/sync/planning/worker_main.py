@@ -25,9 +25,9 @@ def serve(channel: WorkerChannel, path: str) -> None:
 def _build_answer(db: Any, question: Any) -> Any:
     if question is None:
         return None
-    connection, seq, count, applied, since = question
+    connection, seq, count, applied, since, history = question
     records = records_after(db, connection, seq, count, events=applied.workflow.triggers)
-    return build_runs(records, applied, since)
+    return build_runs(records, applied, since, history)
 
 
 if __name__ == "__main__":

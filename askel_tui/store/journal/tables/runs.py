@@ -11,7 +11,7 @@ from typing import Any
 
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Decoder
-from askel_tui.core.problems import LEFT_OUT_KIND
+from askel_tui.core.problems import REPORTED_KINDS
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.rows import (
@@ -55,7 +55,7 @@ def commit_runs(
                 _fail_plan(work, state, run, actors.get(run.record_seq))
             for kind, sentence in run.warnings:
                 work.counters.warn(state.workflow, kind)
-                if kind == LEFT_OUT_KIND:
+                if kind in REPORTED_KINDS:
                     _report_left_out(work, state, run, actors.get(run.record_seq), sentence)
         planned = {number: run for number, run in new.items() if not run.problems}
         lines, joined = link_runs(work, state, [*planned.values()])

@@ -18,7 +18,8 @@ from askel_tui.store.journal.transaction import Transaction
 def workflow_states(db: Transaction) -> list[WorkflowState]:
     """Reads the states of all workflows, by name."""
     rows = db.execute(
-        "SELECT workflow, connection, status, version, position, since, replan, first FROM workflows ORDER BY workflow"
+        "SELECT workflow, connection, status, version, position, since, replan, first, history FROM workflows "
+        "ORDER BY workflow"
     )
     return [WorkflowState(*row) for row in rows]
 
@@ -26,14 +27,14 @@ def workflow_states(db: Transaction) -> list[WorkflowState]:
 def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision | None, now: int) -> None:
     """Stores the state of a workflow (its position included) with the decision that changed it."""
     db.execute(
-        "INSERT INTO workflows (workflow, connection, status, version, position, since, replan, first) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO workflows (workflow, connection, status, version, position, since, replan, first, history) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET connection = excluded.connection, status = excluded.status, "
         "version = excluded.version, position = excluded.position, since = excluded.since, "
-        "replan = excluded.replan, first = excluded.first",
+        "replan = excluded.replan, first = excluded.first, history = excluded.history",
         (
             state.workflow, state.connection, state.status, state.version, state.position, state.since, state.replan,
-            state.first,
+            state.first, state.history,
         ),
     )  # fmt: skip
     if decision is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.screens.dry_run.past_question import PastQuestion
 from askel_tui.tui.screens.dry_run.unsent_question import UnsentQuestion
 from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.picker import Picker
@@ -55,7 +56,7 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     question, detail = confirmation_text(run, current, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
-    unsent: Literal["replan", "keep"] | None = None
+    unsent: str | None = None
     preview = await screen.with_progress(
         "Reading what is unsent", backend.call(services.preview_replan, name, version, Consents())
     )
@@ -63,12 +64,8 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         unsent = await screen.ask(UnsentQuestion(preview))
         if unsent is None:
             return False
-    await screen.with_progress(
-        f"Activating {name}",
-        backend.call(
-            services.activate, name, backend.actor, from_record=first or None, unsent=unsent, first=limit
-        ),
-    )
+    if not await _activate(screen, name, from_record=first or None, unsent=unsent, first=limit):
+        return False
     sent = (
         "the daemon sends what matches"
         if screen.askel.head.daemon_running
@@ -80,6 +77,25 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         else f" It pauses by itself after {limit:,} records; p on Overview (1) resumes it."
     )
     toasts.show(f"{name} version {version} is live: {sent}.{then}", title="Live")
+    return True
+
+
+async def _activate(screen: AskelScreen, name: str, **given: Any) -> bool:
+    """Activates; asks where records of the past would start flows. Returns False where nothing was answered."""
+    from askel_tui.services.history.past_records import PastRecords
+
+    backend = screen.backend
+    try:
+        await screen.with_progress(
+            f"Activating {name}", backend.call(services.activate, name, backend.actor, **given)
+        )
+    except PastRecords as question:
+        flows: Any = await screen.ask(PastQuestion(question.preview))
+        if flows is None:
+            return False
+        await screen.with_progress(
+            f"Activating {name}", backend.call(services.activate, name, backend.actor, **given, flows=flows)
+        )
     return True
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Static
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.dry_run.details import change_lines
+from askel_tui.tui.widgets.answer_question import AnswerQuestion
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal, question_content
 
 if TYPE_CHECKING:
     from askel_tui.services.replanning import OperationReplan, ReplannedRecord, ReplanPreview
@@ -31,18 +28,9 @@ OUTCOME_WORDS = {
 }
 
 
-class UnsentQuestion(Modal[Literal["replan", "keep"] | None]):
-    """Asks whether what is unsent is planned anew; None for Esc, which changes nothing."""
+class UnsentQuestion(AnswerQuestion):
+    """Asks what becomes of what is unsent: `replan` or `keep`; None for Esc, which changes nothing."""
 
-    DEFAULT_CSS = """
-    UnsentQuestion { align: center middle; }
-    UnsentQuestion > VerticalScroll {
-        width: 92; max-width: 96%; height: auto; max-height: 90%;
-        background: $surface; border: round $warning; padding: 0 1;
-    }
-    UnsentQuestion Horizontal { height: 1; margin-top: 1; }
-    UnsentQuestion Button { margin-right: 2; }
-    """
     help = Help(
         "What is unsent",
         "p plans it anew under the new version, k keeps what was planned. Esc changes nothing. Arrows scroll.",
@@ -52,35 +40,15 @@ class UnsentQuestion(Modal[Literal["replan", "keep"] | None]):
         Binding("k", "answer('keep')", "Keep", id="unsent.keep"),
         Binding("escape", "answer", "Back", id="unsent.back"),
     ]
+    ANSWERS = (("replan", "Plan anew (p)", "warning"), ("keep", "Keep the plans (k)", "default"))
 
     def __init__(self, preview: ReplanPreview) -> None:
-        super().__init__()
-        self._preview = preview
-
-    def compose(self) -> ComposeResult:
-        """Composes the question, the totals by step, the records, and the answers."""
-        preview = self._preview
         records = pluralize(preview.totals.records, "record")
-        question = f"{preview.workflow}: {records} with something unsent under older versions"
-        with VerticalScroll():
-            yield Static(question_content(question, "\n".join(totals_lines(preview)), gap="\n\n"))
-            with Horizontal():
-                yield Button("Back (Esc)", id="back", variant="primary", compact=True)
-                yield Button("Plan anew (p)", id="replan", variant="warning", compact=True)
-                yield Button("Keep the plans (k)", id="keep", compact=True)
-            yield Static(Content.assemble(*(part for each in preview.records for part in record_lines(each))))
-
-    def on_mount(self) -> None:
-        """Puts the focus where Enter does no harm."""
-        self.query_one("#back").focus()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Answers by a button."""
-        self.action_answer("" if event.button.id == "back" else event.button.id or "")
-
-    def action_answer(self, answer: str = "") -> None:
-        """Answers; nothing is no answer."""
-        self.dismiss("replan" if answer == "replan" else "keep" if answer == "keep" else None)
+        super().__init__(
+            f"{preview.workflow}: {records} with something unsent under older versions",
+            "\n".join(totals_lines(preview)),
+            Content.assemble(*(part for each in preview.records for part in record_lines(each))),
+        )
 
 
 def totals_lines(preview: ReplanPreview) -> list[str]:
