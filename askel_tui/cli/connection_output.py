@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.cli.output import put, put_message, put_table
+from askel_tui.contract.endpoints import describe_service
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
         "account": document.account,
         "account_name": document.account_name,
         "revision": document.revision,
+        "served": describe_service(document.revision),
+        "accept_retired": document.accept_retired,
         "key": document.key,
         "customer": document.customer,
         "only_lists": list(document.only_lists),
@@ -30,6 +33,11 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
         "scopes": dict(sorted(document.scopes.items())),
         "created": to_rfc3339(document.created),
     }
+
+
+def revision_cell(document: ConnectionDoc) -> str:
+    """Returns a connection's revision, and how it is served where it is retired."""
+    return ", ".join(filter(None, (document.revision, describe_service(document.revision))))
 
 
 def check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
@@ -47,7 +55,7 @@ def put_check(document: ConnectionDoc, check: KeyCheck) -> None:
     fields = (
         ("connection", document.name),
         ("account", account),
-        ("revision", document.revision),
+        ("revision", revision_cell(document)),
         ("key", document.key),
     )
     put_table(("", ""), fields)

@@ -133,6 +133,12 @@ def serving_revision(revision: str) -> str:
     return RETIRED.get(revision, revision)
 
 
+def describe_service(revision: str) -> str:
+    """Describes how a revision is served today, where that is by another one's rules; else empty."""
+    serving = serving_revision(revision)
+    return "" if serving == revision else f"retired, served as {serving}"
+
+
 @cache
 def _data() -> dict[str, Any]:
     from importlib.resources import files  # here: its import costs more than reading the file

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     OUTAGE = "outage"
     LIMIT = "limit"
     REVISION = "revision"
+    RETIRED = "retired"
     UNMATCHED = "unmatched"
     OTHER_IDENTITY = "other_identity"
 
@@ -160,6 +161,15 @@ HOLD_CAUSES: Mapping[str, HoldCause] = {
     ),
     Cause.REVISION: HoldCause(
         "the account does not know this call at the pinned revision", "unknown at this revision"
+    ),
+    Cause.RETIRED: HoldCause(
+        "Klaviyo has retired the pinned revision",
+        "the revision is retired",
+        "Move the connection to a newer one: `askel revision rehearse {connection}` shows what changes, "
+        "`askel revision move {connection}` moves it with all that waits, and it goes on by itself.",
+        ends_by_itself=True,
+        klaviyo_refuses=True,
+        is_probed=True,
     ),
     Cause.UNMATCHED: HoldCause(
         "the new version refuses its records",

@@ -29,6 +29,8 @@ def incident_of(cause: str, subject: str, connection: str, *, account: str, key:
         parts = [account]
     elif cause == Cause.REVISION:
         parts = [revision]
+    elif cause == Cause.RETIRED:
+        parts = [connection, revision]
     elif about.is_account_change:
         parts = [account, subject]
     else:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 ADDRESS_VARIABLE = "ASKEL_KLAVIYO_URL"
 
+OPT_OUT_HEADER = "X-Klaviyo-Revision-Fall-Forward-Opt-Out"
+"""The header by which a retired revision answers 410, in place of being served by another one (docs/klaviyo.md 0.3)."""
+
 # An escaped letter, digit or underscore in JSON: no server writes that unless it hides something.
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
 
@@ -74,7 +77,8 @@ class Client:
     """Calls Klaviyo with one key. Has to be closed; belongs to one event loop. Its repr shows only the fingerprint.
 
     `account` is the name that the rate limiter counts under: the account's id, or the key's fingerprint where that is
-    not known. Raises `ValueError` for a key that cannot be sent and `BadAddress` for an address that cannot be used.
+    not known. With `accept_retired` a retired revision is served by another one's rules; else it answers 410. Raises
+    `ValueError` for a key that cannot be sent and `BadAddress` for an address that cannot be used.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Client:
         http_limits: HttpLimits | None = None,
         carrier: Carrier | None = None,
         answers: AnswerWatch | None = None,
+        accept_retired: bool = False,
     ) -> None:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -113,6 +118,8 @@ class Client:
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"askel-tui/{__version__}",
         }
+        if not accept_retired:
+            common[OPT_OUT_HEADER] = "1"
         self._headers = header_block(common)
         self._headers_with_body = {
             kind: header_block({**common, "Content-Type": kind})

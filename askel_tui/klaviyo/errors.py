@@ -98,7 +98,13 @@ class NotInAccount(KlaviyoError):
 
 
 class NotInThisRevision(KlaviyoError):
-    """The revision has no such endpoint, or is itself gone."""
+    """The revision has no such endpoint."""
+
+
+class RevisionRetired(NotInThisRevision):
+    """410: the revision is retired, or the endpoint is."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class Conflict(KlaviyoError):
@@ -229,7 +235,9 @@ def _classify(
         return ScopeMissing, f"The key may not do this ({call}). {needs} {said}".strip()
     if status == 403:
         return Unavailable, f"The network edge before Klaviyo refused the request ({call}) with a web page."
-    if status == 410 or (status == 404 and any(item.detail.startswith(NO_VALID_REVISIONS) for item in items)):
+    if status == 410:
+        return RevisionRetired, f"Klaviyo has retired this revision, or {call} in it. {said}".strip()
+    if status == 404 and any(item.detail.startswith(NO_VALID_REVISIONS) for item in items):
         return NotInThisRevision, f"Klaviyo has no {call} at this revision. {said}".strip()
     if status == 404 and items:
         return NotInAccount, f"Klaviyo does not find what {call} names. {said}"

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE
+from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.hold_causes import KEY_CAUSES
@@ -39,6 +39,25 @@ class KeyUnsuited(ConnectionRefused):
     exit_code = ExitCode.KEY_OR_SCOPE
 
 
+class RetiredRevision(ConnectionRefused):
+    """A retired revision that nobody agreed to; `question` says so without naming flags."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(
+            f"{question} --accept-retired takes it as Klaviyo serves it; or name a newer one with --revision"
+        )
+        self.question = question
+
+
+def check_retired(revision: str, accept_retired: bool) -> None:
+    """Checks that somebody agreed to a revision that is retired. Raises `RetiredRevision`."""
+    serving = serving_revision(revision)
+    if serving != revision and not accept_retired:
+        raise RetiredRevision(
+            f"Revision {revision} is retired: Klaviyo serves it as {serving}, or not at all."
+        )
+
+
 async def connect(
     instance: Instance,
     name: str,
@@ -50,11 +69,12 @@ async def connect(
     only_lists: Sequence[str] = (),
     notify: Sequence[str] = (),
     on_conflict: OnConflict = "fail",
+    accept_retired: bool = False,
 ) -> tuple[ConnectionDoc, KeyCheck]:
     """Makes a connection from a key, once Klaviyo accepts the key; nothing is stored before that.
 
-    Raises `ConnectionRefused`, `InvalidNoticeAddress`, `KeyUnsuited`, `InvalidName`, `NoSafeKeyring`, and
-    `KlaviyoError` where the key is refused or Klaviyo can't be reached.
+    Raises `RetiredRevision`, `ConnectionRefused`, `InvalidNoticeAddress`, `KeyUnsuited`, `InvalidName`,
+    `NoSafeKeyring`, and `KlaviyoError` where the key is refused or Klaviyo can't be reached.
     """
     check_connection_name(name)
     key = fit_key(key)
@@ -64,9 +84,10 @@ async def connect(
             f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
             f"`askel disconnect {name}` takes it away"
         )
+    check_retired(revision, accept_retired)
     await check_addresses(notify)
     secrets = instance.secrets()
-    check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}")
+    check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}", accept_retired)
     _require_base_scopes(check)
     document = ConnectionDoc(
         name=name,
@@ -74,6 +95,7 @@ async def connect(
         account_name=check.account_name,
         key=fingerprint(key),
         revision=revision,
+        accept_retired=accept_retired,
         customer=customer,
         only_lists=tuple(only_lists),
         notify=tuple(notify),
@@ -84,7 +106,9 @@ async def connect(
     await asyncio.to_thread(secrets.set, name, key)
     await asyncio.to_thread(instance.state.save_connection, document)
     await instance.journal.save_account(name, check.account, instance.clock())
-    detail = {"account": check.account, "revision": revision, "key": document.key}
+    detail: dict[str, Any] = {"account": check.account, "revision": revision, "key": document.key}
+    if accept_retired:
+        detail["accept_retired"] = True
     await instance.journal.write_decision(Decision("connect", actor, name, detail=detail), instance.clock())
     return document, check
 
@@ -108,7 +132,9 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     document = instance.state.connection(name)
     key = fit_key(key)
     # It counts towards the account's limits: the keys of an account share them.
-    found = await _check_unstored_key(instance, key, document.revision, account_key(document))
+    found = await _check_unstored_key(
+        instance, key, document.revision, account_key(document), document.accept_retired
+    )
     _require_same_account(document, found)
     _require_base_scopes(found)
     lost = _lost_scopes(instance, document, found.scopes)
@@ -183,12 +209,17 @@ async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc
     return document
 
 
-async def _check_unstored_key(instance: Instance, key: str, revision: str, account: str) -> KeyCheck:
+async def _check_unstored_key(
+    instance: Instance, key: str, revision: str, account: str, accept_retired: bool
+) -> KeyCheck:
+    from askel_tui.klaviyo.errors import RevisionRetired
     from askel_tui.klaviyo.reads.key_check import check_key
 
-    client = await instance.client_for(key, revision, account)
+    client = await instance.client_for(key, revision, account, accept_retired=accept_retired)
     try:
         return await check_key(client)
+    except RevisionRetired:
+        raise RetiredRevision(f"Klaviyo answers that revision {revision} is retired.") from None
     finally:
         await client.aclose()
 

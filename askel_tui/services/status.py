@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.contract.endpoints import NotInRevision, describe_service, endpoint
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.services.notices import DeliveryStatus, read_delivery_states
@@ -36,7 +36,7 @@ class DaemonStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """A connection. `state` is `connected`, or the cause of a hold that is about its key."""
+    """A connection. `state` is `connected`, or the cause of a hold that stops all of it."""
 
     name: str
     account: str | None
@@ -44,6 +44,8 @@ class ConnectionStatus:
     state: str
     refused: int = 0
     """The number of lines and messages that were refused as no records; they are kept under `refused/`."""
+    served: str = ""
+    """How the revision is served, where it is retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
     refused = {
         hold.connection: hold.cause
         for hold in holds
-        if hold.cause in (Cause.KEY_REFUSED, Cause.OTHER_ACCOUNT)
+        if hold.cause in (Cause.KEY_REFUSED, Cause.OTHER_ACCOUNT, Cause.RETIRED)
     }
     connections = instance.state.connections()
     no_records = await instance.journal.refused_counts()
@@ -157,6 +159,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
                 doc.revision,
                 refused.get(doc.name, "connected"),
                 no_records.get(doc.name, 0),
+                describe_service(doc.revision),
             )
             for doc in connections
         ),

@@ -88,7 +88,7 @@ class Instance:
         self._budgets: RateLimiter | None = None
         self._restored_accounts: set[str] = set()
         self._note_tasks: set[asyncio.Task[None]] = set()
-        self._clients: dict[tuple[str, str, str], Client] = {}
+        self._clients: dict[tuple[str, str, str, bool], Client] = {}
         self.retry_policy: RetryPolicy | None = None
         """The bounds of the attempts at one call, where they are not the usual ones."""
         self.http_limits: HttpLimits | None = None
@@ -122,7 +122,9 @@ class Instance:
             self._secrets = open_key_store(self.home)
         return self._secrets
 
-    async def client_for(self, key: str, revision: str, account: str) -> Client:
+    async def client_for(
+        self, key: str, revision: str, account: str, *, accept_retired: bool = False
+    ) -> Client:
         """Makes a client for a key that need not be stored, under the account's budget."""
         from askel_tui.klaviyo.client import Client
         from askel_tui.klaviyo.rate_limits.limiter import RateLimiter, budgets_switched_off
@@ -141,6 +143,7 @@ class Instance:
             http_limits=self.http_limits,
             carrier=self.http_carrier,
             answers=self.answers if self.owner else None,
+            accept_retired=accept_retired,
         )
         client = make(limiter=self._budgets)
         if budgets_switched_off(client.address):
@@ -158,15 +161,21 @@ class Instance:
             raise KeyNotStored(connection)
         return found
 
-    async def find_client(self, connection: str) -> Client | None:
-        """Finds the client of a connection; None where its key is not stored. Raises `UnknownConnection`."""
+    async def find_client(self, connection: str, revision: str | None = None) -> Client | None:
+        """Finds the client of a connection, at another revision where it is given; None where its key is not stored.
+
+        Raises `UnknownConnection`.
+        """
         found = self.state.connection(connection)
-        handle = (found.name, found.key, found.revision)
+        revision = revision or found.revision
+        handle = (found.name, found.key, revision, found.accept_retired)
         if handle not in self._clients:
             key = await asyncio.to_thread(self.secrets().get, connection)
             if key is None:
                 return None
-            made = await self.client_for(key, found.revision, account_key(found))
+            made = await self.client_for(
+                key, revision, account_key(found), accept_retired=found.accept_retired
+            )
             if self._clients.setdefault(handle, made) is not made:
                 # Another task made one meanwhile.
                 await made.aclose()

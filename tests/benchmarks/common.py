@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from askel_tui.contract.endpoints import NEWEST, endpoint
+from askel_tui.contract.endpoints import NEWEST, endpoint, serving_revision
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.sync.instance import open_instance
@@ -110,7 +110,14 @@ async def prepare(
 ) -> float:
     """Connects, applies and activates a workflow and takes records in; gives the seconds of taking them in."""
     async with open_instance(home) as instance:
-        await connections.connect(instance, NAME, key, NAME, revision=revision)
+        await connections.connect(
+            instance,
+            NAME,
+            key,
+            NAME,
+            revision=revision,
+            accept_retired=serving_revision(revision) != revision,
+        )
         await workflows.apply(instance, source, f"{NAME}.yaml", NAME)
         await workflows.activate(instance, NAME, NAME)
         began = time.perf_counter()

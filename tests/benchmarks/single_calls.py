@@ -59,7 +59,7 @@ async def run(count: int = RECORDS) -> dict[str, Any]:
 
 async def _engine(home: Path, server: SandboxProcess, count: int) -> float:
     async with open_instance(home) as instance:
-        await connections.connect(instance, NAME, server.key, NAME, revision=REVISION)
+        await connections.connect(instance, NAME, server.key, NAME, revision=REVISION, accept_retired=True)
         await workflows.apply(instance, WORKFLOW, "bench.yaml", "bench")
         await workflows.activate(instance, "bench", "bench")
         await ingest(instance, NAME, [line(number) for number in range(count)], "jsonl")

@@ -174,3 +174,31 @@ def test_a_scope_that_could_not_be_verified_is_not_called_present(
     assert "not verified" in message.stdout
     assert "1 scope could not be verified" in message.stderr
     assert "its key can do all" not in message.stderr
+
+
+def test_a_retired_revision_is_pinned_only_by_the_flag(askel: Askel) -> None:
+    refused = askel.connect("old", "--revision", "2024-02-15", code=3).stderr
+    assert "--accept-retired" in refused
+    assert askel.json("connections") == {"connections": []}
+    shown = askel.connect("old", "--revision", "2024-02-15", "--accept-retired").stdout
+    assert "2024-02-15, retired, served as" in shown
+    askel.connect("new")
+    old = next(each for each in askel.json("connections")["connections"] if each["name"] == "old")
+    assert old["accept_retired"] is True
+    status = askel.json("status")["connections"]
+    assert {each["name"]: bool(each["served"]) for each in status} == {"old": True, "new": False}
+    assert "old: revision 2024-02-15 is retired, served as" in askel("status").stdout
+    accepted = {
+        each["connection"]: each["response"]["detail"].get("accept_retired")
+        for each in askel.lines("audit", "--kind", "connect")
+    }
+    assert accepted == {"old": True, "new": None}
+
+
+def test_a_revision_that_klaviyo_calls_retired_is_refused_with_the_way_out(
+    askel: Askel, account: SandboxProcess
+) -> None:
+    account.control("POST", "faults", {"endpoint": "get_accounts", "status": 410, "times": 1})
+    refused = askel.connect("newest", code=3).stderr
+    assert "is retired" in refused
+    assert "--accept-retired" in refused

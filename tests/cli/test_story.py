@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.contract.endpoints import SELECTABLE
+from askel_tui.contract.endpoints import SELECTABLE, serving_revision
 from tests.support.askel import Inside
 from tests.support.files import EXAMPLES
 from tests.support.sandbox import SandboxProcess, sandbox_process
@@ -74,7 +74,8 @@ def test_what_the_dry_run_announced_is_what_the_account_then_holds(
 
 
 def _rehearse_and_go_live(sh: Shell, fresh: SandboxProcess, revision: str) -> None:
-    sh.connect("maple-ember", "--revision", revision)
+    accept = ["--accept-retired"] if serving_revision(revision) != revision else []
+    sh.connect("maple-ember", "--revision", revision, *accept)
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
     rehearsed = sh.json("dry-run", NAME, "--last", "40")

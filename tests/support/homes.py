@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from askel_tui.contract.endpoints import serving_revision
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -55,7 +56,14 @@ def prepare(
 
     async def work() -> None:
         async with open_instance() as instance:
-            await connections.connect(instance, NAME, shell.key, ACTOR, revision=revision)
+            await connections.connect(
+                instance,
+                NAME,
+                shell.key,
+                ACTOR,
+                revision=revision,
+                accept_retired=serving_revision(revision) != revision,
+            )
             for text in texts:
                 done = await workflows.apply(instance, text, "test.yaml", ACTOR)
                 await workflows.activate(instance, done.document.workflow, ACTOR)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.endpoints import serving_revision
 from askel_tui.klaviyo.retries import RetryPolicy
 from askel_tui.sandbox.http import control_groups
 from askel_tui.sandbox.http.server import RunningSandbox
@@ -174,7 +175,14 @@ async def workbench(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ASKEL_KLAVIYO_URL", sandbox.url)
     async with open_instance(home) as instance:
-        await connections.connect(instance, NAME, sandbox.key, ACTOR, revision=revision)
+        await connections.connect(
+            instance,
+            NAME,
+            sandbox.key,
+            ACTOR,
+            revision=revision,
+            accept_retired=serving_revision(revision) != revision,
+        )
         bench = Workbench(instance, sandbox)
         bench.set_timing(first_retry_wait_ms=20, max_retry_wait_ms=100)
         yield bench

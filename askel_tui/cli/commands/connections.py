@@ -17,7 +17,7 @@ from askel_tui.cli.common import (
     require_confirmation,
     run_async,
 )
-from askel_tui.cli.connection_output import check_row, connection_row, put_check
+from askel_tui.cli.connection_output import check_row, connection_row, put_check, revision_cell
 from askel_tui.cli.key_input import KeyCommand, key_option, read_key
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
@@ -64,6 +64,11 @@ def _notify_option(text: str) -> Callable[[F], F]:
 @click.argument("name")
 @key_option
 @click.option("--revision", help="The API revision to pin; the newest one without it.")
+@click.option(
+    "--accept-retired",
+    is_flag=True,
+    help="Pin a revision that Klaviyo has retired, as another one serves it. Without it such a revision is refused.",
+)
 @_customer_option
 @click.option(
     "--only-list", "only_lists", multiple=True, metavar="LIST", help="Touch only this list; repeatable."
@@ -88,7 +93,14 @@ async def _connect(name: str, key: str, settings: dict[str, Any], as_json: bool)
     from askel_tui.services import connections
 
     async with open_instance() as instance:
-        document, check = await connections.connect(instance, name, key, actor(), **settings)
+        try:
+            document, check = await connections.connect(instance, name, key, actor(), **settings)
+        except connections.RetiredRevision as retired:
+            if not sys.stdin.isatty():
+                raise
+            require_confirmation(f"{retired.question} Pin it all the same?", yes=False)
+            settings["accept_retired"] = True
+            document, check = await connections.connect(instance, name, key, actor(), **settings)
         catalog = await _first_catalog(instance, document)
     if as_json:
         put_json({**check_row(document, check), "catalog": catalog})
@@ -284,7 +296,7 @@ def _cells(document: ConnectionDoc) -> tuple[str | None, ...]:
         document.name,
         document.account,
         document.account_name,
-        document.revision,
+        revision_cell(document),
         document.customer,
         document.on_conflict,
         ", ".join(missing),

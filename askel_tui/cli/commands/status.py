@@ -65,6 +65,9 @@ def _show(status: Status, now: int) -> None:
     if not status.connections:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
     _put_section("connections", ("name", "account", "revision", "state"), status.connections)
+    for connection in status.connections:
+        if connection.served:
+            put(f"{connection.name}: revision {connection.revision} is {connection.served}")
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
     _put_section("workflows, counts of operations", names, status.workflows)
     for connection in status.connections:

@@ -3,12 +3,15 @@
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askel_tui.core.operations import OnConflict, Target
 from askel_tui.store.errors import InvalidName
 
 ScopeState = Literal["present", "missing", "not verified"]
+
+_RETIRED_BEFORE = "2024-02-15"
+"""The retired revision that connections could pin before a person was asked."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -29,6 +32,8 @@ class ConnectionDoc(_Doc):
     key: str
     """The key's fingerprint."""
     revision: str
+    accept_retired: bool = False
+    """True if a revision that is retired may be served by another one's rules; else Klaviyo answers 410."""
     customer: str | None = None
     only_lists: tuple[str, ...] = ()
     """The only lists that the connection may touch; empty: all of them."""
@@ -40,6 +45,18 @@ class ConnectionDoc(_Doc):
     scopes: dict[str, ScopeState] = {}
     created: int
     """The time of creation, in milliseconds since 1970."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_over(cls, given: Any) -> Any:
+        """Lets connections that were stored before this was asked go on as they did: that revision was retired."""
+        if (
+            isinstance(given, dict)
+            and "accept_retired" not in given
+            and given.get("revision") == _RETIRED_BEFORE
+        ):
+            return {**given, "accept_retired": True}
+        return given
 
 
 class PinnedStep(_Doc):

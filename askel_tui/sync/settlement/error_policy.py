@@ -17,6 +17,7 @@ from askel_tui.klaviyo.errors import (
     NotInAccount,
     NotInThisRevision,
     RateLimited,
+    RevisionRetired,
     ScopeMissing,
     Unavailable,
     UnreadableResponse,
@@ -48,6 +49,8 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
             return Action("hold", detail, Cause.KEY_REFUSED)
         case ScopeMissing():
             return Action("hold", detail, Cause.SCOPE_MISSING)
+        case RevisionRetired():
+            return Action("hold", detail, Cause.RETIRED)
         case NotInThisRevision():
             return Action("hold", detail, Cause.REVISION)
         case NotInAccount():

@@ -69,7 +69,7 @@ def make_read_only(instance: Instance) -> Instance:
     instance.state = guarded_state
     given = instance.client_for
 
-    async def client_for(key: str, revision: str, account: str) -> Any:
+    async def client_for(key: str, revision: str, account: str, *, accept_retired: bool = False) -> Any:
         client = await given(key, revision, account)
         _allow_get_only(client)
         return client

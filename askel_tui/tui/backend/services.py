@@ -146,7 +146,8 @@ async def _client_of_key(instance: Instance, key: str, revision: str) -> Client:
     from askel_tui.store.secrets.key_store import check_key as normalized_key
 
     key = normalized_key(key)
-    return await instance.client_for(key, revision, f"key:{fingerprint(key)}")
+    # About the key it says the same at every revision, a retired one too.
+    return await instance.client_for(key, revision, f"key:{fingerprint(key)}", accept_retired=True)
 
 
 @writes

@@ -43,6 +43,7 @@ async def test_a_write_has_the_revisions_own_path_and_headers(revision: str, med
     assert asked.target == path
     assert asked.headers["authorization"] == f"Klaviyo-API-Key {KEY}"
     assert asked.headers["revision"] == revision
+    assert asked.headers["x-klaviyo-revision-fall-forward-opt-out"] == "1"
     assert asked.headers["accept"] == media
     assert asked.headers["content-type"] == media
     assert json.loads(asked.body) == body
@@ -98,7 +99,7 @@ async def test_a_compressed_answer_is_read() -> None:
         (lambda: web.Response(text="<html>", status=404), kinds.UnreadableResponse, 404),
         (lambda: errors(405, "method_not_allowed", "No"), kinds.KlaviyoError, 405),
         (lambda: errors(409, "duplicate_profile", "Taken"), kinds.Conflict, 409),
-        (lambda: answer({"message": "retired"}, 410), kinds.NotInThisRevision, 410),
+        (lambda: answer({"message": "retired"}, 410), kinds.RevisionRetired, 410),
         (lambda: web.Response(status=413), kinds.TooLarge, 413),
         (lambda: errors(429, "throttled", "Slow", Retry_After="1"), kinds.RateLimited, 429),
         (lambda: web.Response(text="<html>challenge", status=403), kinds.Unavailable, 403),

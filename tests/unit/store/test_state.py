@@ -83,12 +83,20 @@ def test_saving_a_connection_replaces_the_one_of_that_name(tmp_path: Path) -> No
         assert [each.customer for each in state.connections()] == ["two"]
 
 
+@pytest.mark.parametrize(("revision", "accepted"), [("2024-02-15", True), ("2026-07-15", False)])
+def test_a_connection_of_before_keeps_to_how_its_revision_is_served(revision: str, accepted: bool) -> None:
+    assert connection(revision=revision).accept_retired is accepted
+    assert connection(revision=revision, accept_retired=False).accept_retired is False
+
+
 def test_changing_a_connection_keeps_the_rest(tmp_path: Path) -> None:
     with State(tmp_path) as state, State(tmp_path) as other:
         state.save_connection(connection(customer="one"))
         other.change_connection("maple-ember", revision="2024-02-15")
         changed = state.change_connection("maple-ember", key="sha256:ba9876543210")
-        assert changed == connection(customer="one", revision="2024-02-15", key="sha256:ba9876543210")
+        assert changed == connection(
+            customer="one", revision="2024-02-15", accept_retired=False, key="sha256:ba9876543210"
+        )
         assert other.connection("maple-ember") == changed
         with pytest.raises(UnknownConnection):
             state.change_connection("nobody", key="x")

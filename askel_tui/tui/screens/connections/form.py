@@ -12,7 +12,8 @@ from textual.content import Content
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Select, Static
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
+from askel_tui.contract.endpoints import NEWEST, SELECTABLE, describe_service
+from askel_tui.core.exit_codes import AskelError
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.connections import fields
@@ -21,6 +22,7 @@ from askel_tui.tui.screens.connections.plain_input import PlainInput
 from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.text.notice_addresses import notice_channel_kinds
+from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.secret_input import SecretInput
 
@@ -281,14 +283,23 @@ class ConnectionForm(KeyForm[str | None]):
         self._show_status("◌ Checking the key, then connecting…")
         key = self._key()
         backend, chosen = self._backend, {"revision": now.revision, **now.editable_values()}
-        await backend.call(services.connect, now.name, key, backend.actor, **chosen)
+        try:
+            await backend.call(services.connect, now.name, key, backend.actor, **chosen)
+        except AskelError as refused:
+            question = getattr(refused, "question", None)
+            if question is None:
+                raise
+            detail = "Yes takes it as Klaviyo serves it; no goes back, to choose a newer one."
+            if not await self.app.push_screen_wait(Confirm(f"{question} Pin it all the same?", detail)):
+                self._show_status("")
+                return
+            await backend.call(services.connect, now.name, key, backend.actor, **chosen, accept_retired=True)
         self._finish(now.name)
 
 
 def _revision_select() -> Select[str]:
     options = []
     for revision in reversed(SELECTABLE):
-        serving = serving_revision(revision)
-        retired = "" if serving == revision else f" (retired: served as {serving})"
-        options.append((f"{revision} (newest)" if revision == NEWEST else revision + retired, revision))
+        words = "newest" if revision == NEWEST else describe_service(revision)
+        options.append((f"{revision} ({words})" if words else revision, revision))
     return Select(options, value=NEWEST, allow_blank=False, id="form-revision", compact=True)

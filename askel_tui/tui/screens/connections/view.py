@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from askel_tui.contract.endpoints import serving_revision
+from askel_tui.contract.endpoints import describe_service
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
@@ -32,6 +32,7 @@ COLUMNS = (
 STATE_CELLS: dict[str, Cell] = {
     "connected": ("● connected", "$success"),
     "key_refused": ("✗ key refused", "$error"),
+    "retired": ("✗ revision retired", "$error"),
     "other_account": ("✗ other account", "$error"),
 }
 
@@ -79,8 +80,6 @@ def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Sta
     account = "unknown: the key lacks accounts:read; its fingerprint stands for it"
     if doc.account:
         account = f"{doc.account} ({doc.account_name or 'without a name'})"
-    serving = serving_revision(doc.revision)
-    retired = "" if serving == doc.revision else f", retired: served as {serving}"
     kinds = notice_channel_kinds(doc.notify)
     workflows = [
         each.name for each in status.workflows if each.connection == doc.name and each.state != "direct"
@@ -88,7 +87,7 @@ def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Sta
     return [
         ("account", account),
         ("key", doc.key),
-        ("revision", doc.revision + retired),
+        ("revision", ", ".join(filter(None, (doc.revision, describe_service(doc.revision))))),
         ("customer", doc.customer or "none named"),
         ("may touch", ", ".join(doc.only_lists) or "all lists"),
         ("notices", f"{pluralize(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),

@@ -52,6 +52,7 @@ STATE_CELLS = {
     "direct": ("→ direct", "$foreground-muted"),
     "connected": ("● connected", "$success"),
     "key_refused": ("✗ refused", "$error"),
+    "retired": ("✗ retired", "$error"),
     "other_account": ("✗ other a/c", "$error"),
 }
 
