@@ -36,6 +36,10 @@ class Transaction(Protocol):
     accepted: dict[int, tuple[str, bytes]]
     """The records that were accepted and have no entry in the audit yet, by `seq`: connection and commitment."""
 
+    ends: Any
+    """The ends of the audit's chains for all writes of the transaction (`ChainEnds`); None where each write saves its
+    own."""
+
     def random_bytes(self, count: int, /) -> bytes:
         """Returns bytes that nobody can guess, from the source that the journal was opened with."""
         ...

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from askel_tui.store.errors import StoreError
 from askel_tui.store.journal.errors import JournalError
@@ -45,6 +45,9 @@ _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
 )
 
 
+RANDOM_BLOCK_BYTES = 4_096
+"""The number of random bytes that are taken at once."""
+
 RandomSource = Callable[[int], bytes]
 """A function that gives a number of bytes that nobody can guess."""
 
@@ -53,7 +56,29 @@ class JournalConnection(sqlite3.Connection):
     """A connection to the journal; see `Transaction`."""
 
     accepted: dict[int, tuple[str, bytes]]
+    ends: Any
     random_bytes: RandomSource
+
+
+class RandomPool:
+    """A source of random bytes that takes them in blocks from another one.
+
+    Asking the system releases the interpreter's lock: beside a busy event loop, taking that back costs far more.
+    """
+
+    def __init__(self, source: RandomSource) -> None:
+        self._source = source
+        self._block = b""
+        self._used = 0
+
+    def __call__(self, count: int) -> bytes:
+        """Returns bytes that were given to nobody before."""
+        if count > RANDOM_BLOCK_BYTES:
+            return self._source(count)
+        if self._used + count > len(self._block):
+            self._block, self._used = self._source(RANDOM_BLOCK_BYTES), 0
+        self._used += count
+        return self._block[self._used - count : self._used]
 
 
 def connect(
@@ -71,7 +96,7 @@ def connect(
                 cached_statements=512,
                 factory=JournalConnection,
             )
-        connection.accepted, connection.random_bytes = {}, random_bytes
+        connection.accepted, connection.ends, connection.random_bytes = {}, None, RandomPool(random_bytes)
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
     except sqlite3.Error as error:

@@ -39,19 +39,22 @@ class CounterChanges:
 
     def write(self, db: Transaction) -> None:
         """Writes the gathered changes, and begins anew."""
-        db.executemany(
-            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent, differing, discarded) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, "
-            "held = held + excluded.held, failed = failed + excluded.failed, sent = sent + excluded.sent, "
-            "differing = differing + excluded.differing, discarded = discarded + excluded.discarded",
-            [(*key, *change) for key, change in self._changes.items() if any(change)],
-        )
+        changed = [(*key, *change) for key, change in self._changes.items() if any(change)]
+        if changed:
+            db.executemany(
+                "INSERT INTO counters (workflow, connection, waiting, held, failed, sent, differing, discarded) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, "
+                "held = held + excluded.held, failed = failed + excluded.failed, sent = sent + excluded.sent, "
+                "differing = differing + excluded.differing, discarded = discarded + excluded.discarded",
+                changed,
+            )
         self._changes.clear()
-        db.executemany(
-            "INSERT INTO warnings (workflow, kind, count) VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            [(*key, count) for key, count in self._warnings.items()],
-        )
+        if self._warnings:
+            db.executemany(
+                "INSERT INTO warnings (workflow, kind, count) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                [(*key, count) for key, count in self._warnings.items()],
+            )
         self._warnings.clear()
 
 

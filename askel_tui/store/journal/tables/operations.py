@@ -129,8 +129,9 @@ def remove_row(work: UnitOfWork, row: QueueRow) -> None:
 
 def remove_rows(work: UnitOfWork, rows: Collection[QueueRow], *, sent: bool = False) -> None:
     """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
-    if rows:
-        statements.delete_rows(work.db, "operations", "seq", [row.seq for row in rows])
+    if not rows:
+        return
+    statements.delete_rows(work.db, "operations", "seq", [row.seq for row in rows])
     alike = Counter((row.workflow, row.connection, row.state) for row in rows)
     for (workflow, connection, state), number in alike.items():
         work.counters.add(workflow, connection, sent=number if sent else 0, **{_STATES[state]: -number})

@@ -123,6 +123,8 @@ def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> N
     whatever is not remembered for the strongest identifier of each."""
     named = [Identity(**json.loads(split_encoded(body).profile)).keys() for body in bodies if _UPSERT in body]
     several = [keys for keys in named if len(keys) > 1]
+    if not several:
+        return
     rows = db.execute(
         "SELECT key, profile FROM profiles WHERE connection = ? AND key IN (SELECT value FROM json_each(?))",
         (connection, json.dumps([key for keys in several for key in keys])),

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.tables.audit.acceptances import seal
+from askel_tui.store.journal.tables.audit.chains import ChainEnds
 from askel_tui.store.sqlite.connection import JournalConnection, begin_write, explain_error
 
 MAX_GATHER_S = 0.05
@@ -58,6 +59,7 @@ class GroupCommitter(Generic[J]):
         try:
             begin_write(self._connection)
             self._connection.accepted.clear()
+            self._connection.ends = ChainEnds(self._connection)
             self._gather(group)
             if group[-1].error is not None:
                 # Savepoints cost a third of the speed, so they are taken only where one is needed.
@@ -67,6 +69,8 @@ class GroupCommitter(Generic[J]):
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(group, explain_error(error, self._path))
+        finally:
+            self._connection.ends = None
         return group
 
     def close(self) -> None:
@@ -92,6 +96,7 @@ class GroupCommitter(Generic[J]):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         begin_write(connection)
+        ends = connection.ends = ChainEnds(connection)
         for job in group:
             connection.execute("SAVEPOINT job")
             self._attempt(job)
@@ -101,6 +106,8 @@ class GroupCommitter(Generic[J]):
                 return
             if job.error is not None:
                 connection.execute("ROLLBACK TO job")
+                ends = connection.ends = ChainEnds(connection)
+            ends.save()
             connection.execute("RELEASE job")
 
     def _attempt(self, job: J) -> None:

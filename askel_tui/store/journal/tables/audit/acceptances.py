@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
-from askel_tui.store.journal.tables.audit.chains import ChainEnd, ChainEnds, chain_name
+from askel_tui.store.journal.tables.audit.chains import ChainEnd, open_ends
 from askel_tui.store.journal.tables.audit.commitments import ascii_json, entry_frame, entry_hash
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
@@ -22,23 +22,23 @@ DIGEST_BYTES = 32
 
 
 def seal(db: Transaction) -> None:
-    """Writes the entries of the records that the transaction has accepted, just before it is committed."""
+    """Writes what a transaction leaves to its end, just before it is committed: the entries of the records that it has
+    accepted, and the ends of the chains."""
+    ends = open_ends(db)
     if not db.accepted:
+        ends.save()
         return
     accepted = dict(db.accepted)
     db.accepted.clear()
     newest = db.execute("SELECT seq, received FROM records ORDER BY seq DESC LIMIT 1").fetchone()
     last, received = newest or (0, 0)
-    ends = ChainEnds(db)
     parts: dict[str, dict[int, bytes]] = {}
-    names: dict[str, str] = {}
     for seq, (connection, part) in sorted(accepted.items()):
         if seq <= last:
-            if connection not in names:
-                names[connection] = chain_name(db, connection, "acceptances")
-            parts.setdefault(names[connection], {})[seq] = part
+            parts.setdefault(ends.of(connection, "acceptances").name, {})[seq] = part
     for name, by_seq in parts.items():
         _append(db, ends.named(name), by_seq, received)
+        ends.moved()
     ends.save()
 
 

@@ -18,11 +18,11 @@ from askel_tui.store.journal.tables.audit.chains import (
     FIRST_CHAIN,
     FIRST_CHAIN_ID,
     ChainEnd,
-    ChainEnds,
     ChainKind,
     all_chains,
     chain_name,
     find_account,
+    open_ends,
 )
 from askel_tui.store.journal.tables.audit.commitments import (
     SALT_BYTES,
@@ -45,9 +45,6 @@ AUDIT_BATCH_ROWS = 1_000
 
 JOIN_KIND = "join"
 """The kind of an entry that closes another chain."""
-
-SALTS_PER_BLOCK = 64
-"""The number of salts that are taken from one block of random bytes."""
 
 _OWN_COLUMNS = "seq, number, before, record, operation, hash, salt, profile"
 """The columns in which the entries of one frame differ."""
@@ -89,11 +86,8 @@ class AuditChain:
     def __init__(self, db: Transaction, now: int) -> None:
         self._db = db
         self._now = now
-        self._ends = ChainEnds(db)
-        (self._row,) = db.execute("SELECT seq FROM audit_head").fetchone()
-        self._first: int = self._row
-        self._written = self._row
-        self._salts: list[bytes] = []
+        self._ends = open_ends(db)
+        self._row = self._first = self._written = self._ends.row
         self._frames: dict[tuple[Any, ...], _Frame] = {}
 
     def append(
@@ -192,11 +186,12 @@ class AuditChain:
             self._append(frame, row.record, ident, profiles.get(row.seq, profile))
 
     def flush(self) -> None:
-        """Writes the appended entries, and the new ends of the chains."""
+        """Writes the appended entries, and the new ends of the chains where nobody does so at the commit."""
         if self._row > self._first:
             self._write()
-            self._ends.save()
-            self._db.execute("UPDATE audit_head SET seq = ?", (self._row,))
+            self._ends.moved(self._row)
+            if self._db.ends is None:
+                self._ends.save()
 
     def _frame(
         self,
@@ -225,7 +220,7 @@ class AuditChain:
         frame = self._frames.get(alike)
         if frame is not None:
             return frame
-        chain = self._ends.of_writes(connection)
+        chain = self._ends.of(connection, "writes")
         text = entry_frame(
             chain.name, self._now, by, kind, status, connection, workflow, step, named,
             None if carried_by is None else carried_by.hashed_fields(), attempts, ms, revision, key, claimed,
@@ -240,10 +235,7 @@ class AuditChain:
         return frame
 
     def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
-        if not self._salts:
-            block = self._db.random_bytes(SALT_BYTES * SALTS_PER_BLOCK)
-            self._salts = [block[at : at + SALT_BYTES] for at in range(0, len(block), SALT_BYTES)]
-        salt = self._salts.pop()
+        salt = self._db.random_bytes(SALT_BYTES)
         chain = frame.chain
         payload = commitment(salt, payload_bytes(profile, frame.response))
         number = chain.number + 1
@@ -281,6 +273,8 @@ def save_account(db: Transaction, connection: str, account: str | None, now: int
     known = find_account(db, connection)
     if known == account:
         return
+    if db.ends is not None:
+        db.ends.forget(connection)
     if account is None:
         db.execute("DELETE FROM audit_accounts WHERE connection = ?", (connection,))
         return

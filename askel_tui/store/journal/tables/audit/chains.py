@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
+from typing import Literal, get_args
 
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
@@ -37,19 +37,32 @@ class ChainEnd:
 
 
 class ChainEnds:
-    """The ends of chains that a transaction appends to; each is read once."""
+    """The ends of chains that a transaction appends to, and the row of the last entry; each is read once.
+
+    A group commit has one of these for all of its writes (`Transaction.ends`): reading and writing the ends again for
+    every one of them would take more statements than the entries.
+    """
 
     def __init__(self, db: Transaction) -> None:
         self._db = db
-        self._by_connection: dict[str | None, ChainEnd] = {}
+        self._by_connection: dict[tuple[str | None, ChainKind], ChainEnd] = {}
         self._by_name: dict[str, ChainEnd] = {}
+        self._row: int | None = None
+        self._changed = False
 
-    def of_writes(self, connection: str | None) -> ChainEnd:
-        """Returns the end of the chain of writes and decisions of a connection; of the home's for None."""
-        end = self._by_connection.get(connection)
+    @property
+    def row(self) -> int:
+        """The row of the last entry of any chain."""
+        if self._row is None:
+            (self._row,) = self._db.execute("SELECT seq FROM audit_head").fetchone()
+        return int(self._row)
+
+    def of(self, connection: str | None, kind: ChainKind) -> ChainEnd:
+        """Returns the end of a connection's chain; for None that of the home's."""
+        end = self._by_connection.get((connection, kind))
         if end is None:
-            name = HOME_CHAIN if connection is None else chain_name(self._db, connection, "writes")
-            end = self._by_connection[connection] = self.named(name)
+            name = HOME_CHAIN if connection is None else chain_name(self._db, connection, kind)
+            end = self._by_connection[connection, kind] = self.named(name)
         return end
 
     def named(self, name: str) -> ChainEnd:
@@ -65,12 +78,35 @@ class ChainEnds:
         )
         return ChainEnd(inserted_id(added), name, 0, bytes(32), 0)
 
+    def moved(self, row: int | None = None) -> None:
+        """Takes note that entries were appended, the last one in a row of the audit if it is given."""
+        self._changed = True
+        if row is not None:
+            self._row = row
+
     def save(self) -> None:
-        """Writes the ends."""
+        """Writes the ends, where entries were appended since they were written."""
+        if not self._changed:
+            return
+        self._changed = False
         self._db.executemany(
             "UPDATE audit_chains SET number = ?, hash = ?, last = ?, closed = ? WHERE id = ?",
             [(end.number, end.hash, end.row, end.closed, end.id) for end in self._by_name.values()],
         )
+        if self._row is not None:
+            self._db.execute("UPDATE audit_head SET seq = ?", (self._row,))
+
+    def forget(self, connection: str) -> None:
+        """Writes the ends, and forgets which chains are a connection's: they are about to be others."""
+        self.save()
+        for kind in get_args(ChainKind):
+            self._by_connection.pop((connection, kind), None)
+
+
+def open_ends(db: Transaction) -> ChainEnds:
+    """Returns the ends that a write appends to: those of the group commit that it is a part of, or its own."""
+    ends: ChainEnds | None = db.ends
+    return ChainEnds(db) if ends is None else ends
 
 
 def find_chain(db: Transaction, name: str) -> ChainEnd | None:
