@@ -128,11 +128,14 @@ class HttpTransport:
         request.
         """
         carrier = self._carrier or (self._shared or self._open()).transport
+        # As a stream the body is taken as it is: httpx guesses at the type of any other, and aiohttp adds Host and
+        # Content-Length all the same. Without an encoding, httpx guesses it anew for each header.
+        stream = httpx.ByteStream(body or b"")
         request = httpx.Request(
-            method, self._url(target), headers=headers, content=body, extensions=self._extensions
+            method, self._url(target), headers=headers, stream=stream, extensions=self._extensions
         )
-        # Without this, httpx guesses the encoding anew for each header.
         request.headers.encoding = "ascii"
+        request.read()
         failure: Unavailable | UnreadableResponse
         try:
             async with asyncio.timeout(self._limits.attempt_timeout_s):
