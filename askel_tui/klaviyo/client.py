@@ -24,7 +24,7 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.klaviyo.filters import query_string
 from askel_tui.klaviyo.http import HttpTransport, RawResponse, header_block
-from askel_tui.klaviyo.responses import next_page_query, parse_body, parse_page, retry_after_seconds
+from askel_tui.klaviyo.responses import date_ms, next_page_query, parse_body, parse_page, retry_after_seconds
 from askel_tui.klaviyo.retries import RetryMode, RetryPolicy, may_retry
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class Client:
             for kind in ("application/json", "application/vnd.api+json")
         }
         self._media = media
+        self._last_date: tuple[str, float] | None = None
+        """The Date of the last answer that had one, and the loop's time when it came."""
 
     def __repr__(self) -> str:
         return f"Client({self.fingerprint}, revision={self.revision!r}, url={self.address!r})"
@@ -134,6 +136,26 @@ class Client:
     def address(self) -> str:
         """The base address that is called."""
         return self._transport.address
+
+    def server_time(self) -> int | None:
+        """Returns Klaviyo's time by the last answer, in milliseconds since 1970; None before the first one.
+
+        It does not depend on the machine's clock, and is up to a second ahead: answers give whole seconds.
+        """
+        if self._last_date is None:
+            return None
+        date, came = self._last_date
+        then = date_ms(date)
+        return None if then is None else then + int((asyncio.get_running_loop().time() - came) * 1000)
+
+    async def ask_time(self) -> int | None:
+        """Asks Klaviyo for its time by a call that any key may make. Raises `KlaviyoError` where nobody answers."""
+        try:
+            await self.call(Call.GET_LISTS)
+        except KlaviyoError:
+            if self._last_date is None:
+                raise
+        return self.server_time()
 
     def endpoint(self, call: Call) -> Endpoint:
         """Returns the endpoint at this client's revision. Raises `NotInThisRevision`."""
@@ -273,7 +295,10 @@ class Client:
                 began = clock()
                 raw = await self._transmit(request)
                 permit.note_response(raw.status, raw.remaining, retry_after_seconds(raw.retry_after))
-        ms = int((clock() - began) * 1000)
+        came = clock()
+        if raw.date is not None:
+            self._last_date = raw.date, came
+        ms = int((came - began) * 1000)
         text = self._without_key(raw.body)
         if not 200 <= raw.status < 300:
             raise error_from_response(

@@ -37,7 +37,8 @@ class RawResponse(NamedTuple):
     """A response as it came, its body decoded from the transfer only.
 
     `remaining` is RateLimit-Remaining: what is left of the shortest window. `challenged` means that the network edge
-    answered in the API's place. `left_out` is X-Klaviyo-Partial-Failure: the fields that a success did not take.
+    answered in the API's place. `left_out` is X-Klaviyo-Partial-Failure: the fields that a success did not take. `date`
+    is the server's time as it was written.
     """
 
     status: int
@@ -46,6 +47,7 @@ class RawResponse(NamedTuple):
     remaining: int | None
     challenged: bool
     left_out: str | None = None
+    date: str | None = None
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -215,7 +217,7 @@ class _ResponseTooLarge(Exception):
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
-    retry_after = remaining = encoding = left_out = None
+    retry_after = remaining = encoding = left_out = date = None
     challenged = False
     for name, value in response.headers.raw:
         match name.lower():
@@ -229,6 +231,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
                 left_out = value.decode("latin-1")
             case b"content-encoding":
                 encoding = value
+            case b"date":
+                date = value.decode("latin-1")
     chunks: list[bytes] = []
     size = 0
     # Undecoded bodies need none of httpx's machinery.
@@ -239,7 +243,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
             raise _ResponseTooLarge
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return RawResponse(response.status_code, body, retry_after, remaining, challenged, left_out)
+    return RawResponse(response.status_code, body, retry_after, remaining, challenged, left_out, date)
 
 
 def _describe_cause(cause: BaseException) -> str:

@@ -63,6 +63,14 @@ def retry_after_seconds(retry_after: str | None) -> float | None:
         return None
 
 
+def date_ms(date: str) -> int | None:
+    """Parses the header Date, in whole seconds, into the end of its second in milliseconds since 1970."""
+    try:
+        return int(email.utils.parsedate_to_datetime(date).timestamp()) * 1000 + 999
+    except (ValueError, OverflowError):
+        return None
+
+
 def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
     """Reads the query of the next page from a page's link.
 

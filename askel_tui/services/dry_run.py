@@ -184,7 +184,9 @@ async def _read_account(
         {each.id: each.opt_in_process for each in catalog.lists},
         {each.id: segment_reads(each.definition) for each in catalog.segments},
     )
-    profiles = SimulatedAccount(facts, on_conflict=on_conflict, now=now, limits=limits)
+    profiles = SimulatedAccount(
+        facts, on_conflict=on_conflict, now=now, server_now=client.server_time(), limits=limits
+    )
     for each in read.values():
         properties = dict(each.attributes.get("properties") or {})
         profiles.add_profile(

@@ -28,6 +28,18 @@ def format_time_of_day(ms: int) -> str:
     return f"{utc_datetime(ms):%H:%M:%S}"
 
 
+MAX_CLOCK_DIFFERENCE_MS = 60_000
+"""The difference from Klaviyo's clock up to which a machine's is right."""
+
+
+def describe_clock(machine_ms: int, server_ms: int) -> str | None:
+    """Says how far the machine's clock is from Klaviyo's; None where it is right."""
+    if abs(machine_ms - server_ms) <= MAX_CLOCK_DIFFERENCE_MS:
+        return None
+    span = format_age(min(machine_ms, server_ms), max(machine_ms, server_ms))
+    return f"this machine's clock is {span} {'ahead of' if machine_ms > server_ms else 'behind'} Klaviyo's"
+
+
 def format_age(since_ms: int, now_ms: int) -> str:
     """Formats the time between two moments in one unit: `12 s`, `5 min`, `3 h`, `2 d`; never less than `0 s`."""
     seconds = max(0, now_ms - since_ms) // 1000

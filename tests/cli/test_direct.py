@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui.store.journal.rows import Decision
-from askel_tui.sync.instance import open_instance
+from askel_tui.sync.instance import now_ms, open_instance
 from tests.support.askel import Askel
 from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess
@@ -146,3 +146,13 @@ def test_the_doctor_tells_of_a_job_that_did_not_add_up(askel: Askel, monkeypatch
     [wrong] = [row for row in found["findings"] if not row["ok"]]
     assert wrong["what"] == "bulk receipts"
     assert "J1: of 10 accepted rows" in wrong["found"]
+
+
+def test_the_doctor_says_that_the_machines_clock_is_wrong(
+    askel: Askel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    askel.connect()
+    monkeypatch.setattr("askel_tui.sync.instance.now_ms", lambda: now_ms() - 3 * 3_600_000)
+    [wrong] = [row for row in askel.json("doctor", code=1)["findings"] if not row["ok"]]
+    assert wrong["what"] == "connection maple-ember"
+    assert "this machine's clock is 3 h behind Klaviyo's: set it" in wrong["found"]

@@ -18,6 +18,7 @@ from askel_tui.cli.common import asynchronous, exit_with, json_option
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import describe_clock
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
@@ -235,4 +236,7 @@ async def _connection_finding(instance: Instance, name: str) -> Finding:
         await check_account(client, instance.state.connection(name).account)
     except Exception as error:
         return _error_finding(what, error)
-    return Finding(what, True, f"{client.address} answers and takes the key")
+    found = f"{client.address} answers and takes the key"
+    there = client.server_time()
+    clock = None if there is None else describe_clock(instance.clock(), there)
+    return Finding(what, clock is None, found if clock is None else f"{found}, but {clock}: set it")

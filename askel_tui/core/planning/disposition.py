@@ -17,6 +17,7 @@ from askel_tui.contract.caps import DROPPED_EVENT_DOMAINS, Caps
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.text.quoting import quote
+from askel_tui.text.times import describe_clock
 
 DispositionKind = Literal["send", "confirm", "skip", "refuse", "wait", "depends"]
 """What becomes of an operation: it is sent (`confirm`: a person has to confirm it before it has an effect), skipped,
@@ -62,9 +63,12 @@ class Disposition:
 SEND = Disposition("send")
 
 
-def dispose(operation: Operation, known: Known, now: int, limits: Caps) -> Disposition:
-    """Decides what becomes of an operation. `now` is in milliseconds since 1970."""
-    refused = refused_time(operation, now, limits)
+def dispose(
+    operation: Operation, known: Known, now: int, limits: Caps, server_now: int | None = None
+) -> Disposition:
+    """Decides what becomes of an operation. `now` is in milliseconds since 1970, and so is `server_now`: the time by
+    Klaviyo's clock, where it is known."""
+    refused = refused_time(operation, now, limits, server_now)
     if refused is not None:
         return refused
     if known.changing is not None:
@@ -114,22 +118,37 @@ def next_ask(began: int, now: int, within: int, asks_s: Sequence[float]) -> int:
     return next((each for each in times if now < each < end), end)
 
 
-def refused_time(operation: Operation, now: int, limits: Caps) -> Disposition | None:
+def refused_time(
+    operation: Operation, machine_now: int, limits: Caps, server_now: int | None = None
+) -> Disposition | None:
     """Finds a time in the operation that Klaviyo refuses: an event's that is too far ahead, or consent of the past
-    that is given later (docs/klaviyo.md 3.4, 6)."""
+    that is given later (docs/klaviyo.md 3.4, 6). Klaviyo judges by its own clock."""
+    now = machine_now if server_now is None else server_now
     if operation.call == Call.CREATE_EVENT:
         when = operation.body["time"]
         if _is_after(when, now + limits.event_days_ahead * MS_PER_DAY, now):
             days = limits.event_days_ahead
             return Disposition(
-                "refuse", f"Klaviyo takes no events more than {days} days ahead: {quote(when)}", "time"
+                "refuse",
+                f"Klaviyo takes no events more than {days} days ahead: {quote(when)}"
+                f"{_clock_note(machine_now, server_now)}",
+                "time",
             )
     elif operation.call == Call.BULK_SUBSCRIBE_PROFILES and "consented_at" in operation.body:
         when = operation.body["consented_at"]
         if not _is_after(when, now - 1, now):
             return None
-        return Disposition("refuse", f"consent can't be given later than now: {quote(when)}", "consented_at")
+        return Disposition(
+            "refuse",
+            f"consent can't be given later than now: {quote(when)}{_clock_note(machine_now, server_now)}",
+            "consented_at",
+        )
     return None
+
+
+def _clock_note(machine_now: int, server_now: int | None) -> str:
+    found = None if server_now is None else describe_clock(machine_now, server_now)
+    return "" if found is None else f" ({found})"
 
 
 def _is_after(when: str, limit: int, now: int) -> bool:

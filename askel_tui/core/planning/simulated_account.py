@@ -66,14 +66,16 @@ class SimulatedAccount:
         facts: AccountFacts | None = None,
         *,
         now: int,
+        server_now: int | None = None,
         on_conflict: OnConflict = "fail",
         limits: Caps | None = None,
     ) -> None:
-        """Makes an account without profiles; `now` is in milliseconds since 1970, `on_conflict` the connection's
-        policy."""
+        """Makes an account without profiles; `now`, and `server_now` by Klaviyo's clock, are in milliseconds since
+        1970, `on_conflict` is the connection's policy."""
         self._facts = facts or AccountFacts()
         self._on_conflict: OnConflict = on_conflict
         self._now = now
+        self._server_now = server_now
         self._limits = limits or Caps()
         self._holders: dict[str, ProfileState] = {}
         self._members: dict[tuple[str, Identity], tuple[bool | None, list[ProfileState]]] = {}
@@ -110,11 +112,13 @@ class SimulatedAccount:
         profile = holders[0] if holders else ProfileState()
         known = self._known(operation, profile)
         known = replace(known, changing=depends or known.changing)
-        found = dispose(operation, known, self._now, self._limits)
+        found = dispose(operation, known, self._now, self._limits, self._server_now)
         if found.kind in ("skip", "refuse", "wait"):
             return Effect(profile, {}, found)
         if found.kind == "depends":
-            once_sent = dispose(operation, replace(known, changing=None), self._now, self._limits)
+            once_sent = dispose(
+                operation, replace(known, changing=None), self._now, self._limits, self._server_now
+            )
             hidden = operation.is_gate or once_sent.kind == "confirm"
             changes = {} if hidden else diff.find_changes(operation, profile)
             self._leave_open(operation, profile, changes, found.why)

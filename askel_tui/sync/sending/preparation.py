@@ -9,7 +9,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
 from askel_tui.core.operations import Operation
-from askel_tui.core.planning.disposition import Known
+from askel_tui.core.planning.disposition import Known, refused_time
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import PACKED_CALLS
@@ -40,20 +40,26 @@ class Preparation:
 
     async def prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Makes the batches of operations that may share a request, after the reads that their call needs."""
-        decided = self.decide(operations)
+        decided = await self.decide(operations)
         if not decided.going:
             return Prepared(settlements=decided.settlements)
         prepared = await self._prepare(decided.going, priority)
         return Prepared(prepared.batches, [*decided.settlements, *prepared.settlements])
 
-    def decide(
+    async def decide(
         self,
         operations: Sequence[StoredOperation],
         known: Callable[[StoredOperation], Known] = lambda stored: Known(),
     ) -> Decided:
-        """Decides what becomes of operations, by what is known of the account for each."""
-        now, limits = self._clock(), caps(self._to.revision)
-        return decide(operations, known, now, limits, self._to.timing.gate_asks_s)
+        """Decides what becomes of operations, by what is known of the account for each.
+
+        Klaviyo's time is asked for before the machine's clock alone would refuse something.
+        """
+        now, limits, client = self._clock(), caps(self._to.revision), self._to.client
+        server_now = client.server_time()
+        if server_now is None and any(refused_time(each.operation, now, limits) for each in operations):
+            server_now = await client.ask_time()
+        return decide(operations, known, now, limits, self._to.timing.gate_asks_s, server_now)
 
     async def _prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         first = operations[0].operation
@@ -110,7 +116,7 @@ class Preparation:
         read = self._clock()
         members = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
         now = self._clock()
-        decided = self.decide(
+        decided = await self.decide(
             operations,
             lambda stored: Known(
                 member=members[stored.operation.profile], asked_since=stored.retrying_since or now
@@ -125,7 +131,7 @@ class Preparation:
         known = await self._journal.profile_ids(self._to.name, keys)
         on_one = len(known) == len(keys) and len(set(known.values())) == 1
         holder = next(iter(known.values())) if on_one else None
-        decided = self.decide(operations, lambda _: Known(identified_as=holder))
+        decided = await self.decide(operations, lambda _: Known(identified_as=holder))
         return Prepared(self.batches(decided.going, priority), decided.settlements)
 
     async def _withdrawals(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
@@ -138,7 +144,7 @@ class Preparation:
             raise ValueError(f"step {operations[0].operation.step} names no list")
         identities = {stored.seq: addressed_identity(stored.operation) for stored in operations}
         members = await members_of_list(self._to.client, target.id, identities.values())
-        decided = self.decide(
+        decided = await self.decide(
             operations, lambda stored: Known(member=bool(members.get(identities[stored.seq])))
         )
         return Prepared(self.batches(decided.going, priority), decided.settlements)
@@ -166,7 +172,7 @@ class Preparation:
         if adds:
             settlements: Sequence[Settlement] = [await self._make_profile(stored) for stored in missing]
         else:
-            settlements = self.decide(missing, lambda _: Known(exists=False)).settlements
+            settlements = (await self.decide(missing, lambda _: Known(exists=False))).settlements
         # What the read showed of the profiles links their identifiers, as an answer does.
         shown = {profile.id: profile.identity for profile in found.values() if profile is not None}
         learned = [Settlement(learned_profiles=shown)] if shown else []

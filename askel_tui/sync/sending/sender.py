@@ -97,7 +97,12 @@ class Sender:
     async def send_events(self, events: Sequence[StoredOperation]) -> QueueUpdate:
         """Sends events in bulk."""
         update, admitted = await self._admit(events, "bulk")
-        decided = self._preparation.decide(list(admitted.values()))
+        try:
+            decided = await self._preparation.decide(list(admitted.values()))
+        except KlaviyoError as error:
+            settlement = interpret(list(admitted.values()), error, NO_EVIDENCE, sent=False)
+            update.add(await self._committer.commit(None, settlement))
+            return update
         prepared = batches.event_batches(decided.going, self.revision)
         settlements = [*decided.settlements, *prepared.settlements]
         update.add(await self._send_concurrently(Prepared(prepared.batches, settlements)))

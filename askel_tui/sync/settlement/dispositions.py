@@ -43,17 +43,19 @@ def decide(
     now: int,
     limits: Caps,
     gate_asks_s: Sequence[float] = (),
+    server_now: int | None = None,
 ) -> Decided:
     """Decides what becomes of operations whose turn has come; `known` is what is known of the account for each.
 
-    `gate_asks_s` are the times, in seconds after the first, at which a gate is asked again that waits.
+    `gate_asks_s` are the times, in seconds after the first, at which a gate is asked again that waits. `server_now`
+    is the time by Klaviyo's clock, where it is known.
     """
     going: list[StoredOperation] = []
     ended: list[SettledOperation] = []
     waiting: list[DelayedOperation] = []
     for stored in operations:
         is_known = known(stored)
-        found = dispose(stored.operation, is_known, now, limits)
+        found = dispose(stored.operation, is_known, now, limits, server_now)
         if found.kind == "skip":
             ended.append(SettledOperation(stored, "skipped", detail=found.why))
         elif found.kind == "refuse":

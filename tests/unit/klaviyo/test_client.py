@@ -88,6 +88,21 @@ async def test_a_compressed_answer_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    "date", ["yesterday", "", "Mon, 99 Foo 2026 99:99:99 GMT", "Mon, 01 Jan 99999 00:00:00 GMT"]
+)
+async def test_klaviyos_time_is_that_of_its_last_answer(date: str) -> None:
+    async with serving(Stub()) as stub, client_of(stub) as client:
+        assert client.server_time() is None
+        stub.answers = [answer({"data": {}}, Date="Mon, 23 Nov 2026 09:14:05 GMT")]
+        await client.call(Call.GET_LIST, ids={"id": "L"})
+        then = 1_795_425_245_999
+        assert then <= (client.server_time() or 0) < then + 60_000
+        stub.answers = [answer({"data": {}}, Date=date)]
+        await client.call(Call.GET_LIST, ids={"id": "L"})
+        assert client.server_time() is None
+
+
+@pytest.mark.parametrize(
     ("response", "kind", "status"),
     [
         (lambda: errors(400, "invalid", "Invalid email address"), kinds.InvalidRequest, 400),
