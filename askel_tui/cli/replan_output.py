@@ -84,18 +84,8 @@ def put_preview(preview: ReplanPreview) -> None:
         f"{pluralize(totals.records, 'record')} of {preview.workflow} with something unsent under older versions; "
         f"{len(preview.records)} shown"
     )
-    for number, what, flag in (
-        (totals.unmatched, f"refused by version {preview.version}", "--close-unmatched closes what waits of them"),
-        (
-            totals.other_identity,
-            f"about another profile under version {preview.version}",
-            "--accept-identity plans them for it",
-        ),
-        (totals.consent_left_out.total(), "left without a new consent step", "--with-consent plans it too"),
-    ):  # fmt: skip
-        if number:
-            verb = "is" if number == 1 else "are"
-            put_message(f"{pluralize(number, 'record')} {verb} {what}: {flag}")
+    for each in preview.open_consents():
+        put_message(f"{each.what}: {each.flag} {each.does}")
 
 
 def _put_record(record: ReplannedRecord) -> None:

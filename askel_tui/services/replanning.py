@@ -13,6 +13,7 @@ from askel_tui.core.planning.diff import Change
 from askel_tui.core.planning.replanning import Consents, QueuedOperation
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.planning.replanning import DecidedRecord, Replanning
+from askel_tui.text.numbers import pluralize
 
 SHOWN_RECORDS = 30
 """The number of records that a preview shows in full."""
@@ -77,6 +78,29 @@ class ReplanTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenConsent:
+    """A consent beyond re-planning that something waits for: `name` is its field in `Consents`."""
+
+    name: str
+    what: str
+    """What waits for it, with the number of records."""
+    does: str
+
+    @property
+    def flag(self) -> str:
+        """The option that gives it on the command line."""
+        return FLAGS[self.name]
+
+
+FLAGS = {
+    "new_consent_steps": "--with-consent",
+    "close_unmatched": "--close-unmatched",
+    "accept_identity": "--accept-identity",
+}
+"""The options of the command line, by the field of `Consents`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplanPreview:
     """What becomes of a workflow's unsent operations under a version: totals, and some records in full."""
 
@@ -84,6 +108,31 @@ class ReplanPreview:
     version: int
     totals: ReplanTotals
     records: tuple[ReplannedRecord, ...]
+
+    def open_consents(self) -> list[OpenConsent]:
+        """Lists the consents that would change something."""
+        totals, version = self.totals, self.version
+        left_out = totals.consent_left_out.total()
+        rows = (
+            (
+                "close_unmatched",
+                totals.unmatched,
+                f"refused by version {version}",
+                "closes what waits of them",
+            ),
+            (
+                "accept_identity",
+                totals.other_identity,
+                "about another profile now",
+                "plans for that one",
+            ),
+            ("new_consent_steps", left_out, "left without a new consent step", "plans that step too"),
+        )
+        return [
+            OpenConsent(name, f"{pluralize(number, 'record')} {'is' if number == 1 else 'are'} {what}", does)
+            for name, number, what, does in rows
+            if number
+        ]
 
 
 class UnsentOperations(AskelError):
@@ -105,11 +154,16 @@ async def preview_replan(
     version: int,
     consents: Consents,
     on_record: Callable[[ReplannedRecord], None] | None = None,
+    *,
+    step: str | None = None,
 ) -> ReplanPreview:
-    """Previews re-planning under a version; every record is given to `on_record`. Raises `VersionUnreadable`."""
+    """Previews re-planning under a version; every record is given to `on_record`.
+
+    With a `step` only of the records of which an operation of that step is unsent. Raises `VersionUnreadable`.
+    """
     totals = ReplanTotals()
     shown: list[ReplannedRecord] = []
-    replanning = await Replanning.load(instance, workflow, version, consents)
+    replanning = await Replanning.load(instance, workflow, version, consents, step)
     async for page in replanning.decisions():
         for decided in page:
             _count(totals, decided)

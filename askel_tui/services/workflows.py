@@ -253,10 +253,22 @@ async def activate(
     return await submit(instance, "activate", arguments, actor)
 
 
-async def replan(instance: Instance, workflow: str, actor: str, consents: Consents) -> Mapping[str, Any]:
-    """Plans anew, under the version that runs, what was not sent under others. Raises as `activate` does."""
+async def replan(
+    instance: Instance, workflow: str, actor: str, consents: Consents, *, step: str | None = None
+) -> Mapping[str, Any]:
+    """Plans anew, under the version that runs, what was not sent under others. Raises as `activate` does.
+
+    With a `step` only records of which an operation of that step is unsent.
+    """
     instance.workflow_document(workflow)
-    return await submit(instance, "replan", {"workflow": workflow, "consents": asdict(consents)}, actor)
+    arguments = {"workflow": workflow, "step": step, "consents": asdict(consents)}
+    return await submit(instance, "replan", arguments, actor)
+
+
+async def running_version(instance: Instance, workflow: str) -> int:
+    """Returns the version of a workflow that runs; the newest one where none does. Raises `UnknownWorkflow`."""
+    state = await instance.workflow_state(workflow)
+    return instance.workflow_document(workflow, state.version if state else None).version
 
 
 async def delete(instance: Instance, workflow: str, actor: str) -> Mapping[str, Any]:

@@ -273,6 +273,25 @@ async def _sent(api: RunningApi) -> bool:
     return bool(api.bench.events("First Points Earned"))
 
 
+async def test_planning_anew_later_asks_and_takes_a_step(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    path, bench = f"{HERE}/workflows/tested", api.bench
+    await order(bench, "hold", workflow="tested", step="points")
+    await api.http.post(RECORDS, json=points(1))
+    await until(bench, lambda: _held(api))
+    await bench.apply(f"{WORKFLOW.replace('email: data', 'email: data.new')}# another\n", unsent="keep")
+
+    other = await api.http.post(f"{path}/replan", json={"step": "tier"})
+    assert (other.status_code, other.json()["replanned"]) == (200, {})
+    asked = await api.http.post(f"{path}/replan", json={"step": "points"})
+    assert asked.status_code == 409
+    error = asked.json()["error"]
+    assert error["preview"]["totals"]["records"] == 1
+    assert "close_unmatched closes" in error["message"]
+    done = await api.http.post(f"{path}/replan", json={"unsent": "replan", "close_unmatched": True})
+    assert (done.status_code, done.json()["replanned"]) == (200, {"closed": 1})
+
+
 async def _held(api: RunningApi) -> bool:
     counts = (await api.bench.instance.journal.counts()).get("tested")
     return counts is not None and counts.held == 1

@@ -78,3 +78,49 @@ def test_holds_are_planned_anew_later(askel: Askel, waiting: Path) -> None:
     assert result["replanned"] == {"replanned": 2}
     assert result["preview"]["totals"]["replanned"] == {"tier": 2}
     assert askel.json("hold", "replan", "tiers")["replanned"] == {}
+
+
+def test_what_waits_of_one_step_is_planned_anew(askel: Askel, tmp_path: Path) -> None:
+    """Two steps are held, each for a record of its own: the other one keeps its plan."""
+    askel.connect()
+    file = tmp_path / "two.yaml"
+    text = FILE.replace("tier_reached\n", "tier_reached\nwhen: data.tier != `9`\n") + (
+        "  - id: news\n    add_to_list: Newsletter\n"
+    )
+    file.write_text(text)
+    askel("workflow", "apply", str(file))
+    askel("workflow", "activate", "tiers")
+
+    async def hold(step: str) -> None:
+        async with open_instance(askel.home) as instance:
+            await submit(instance, "hold", {"workflow": "tiers", "step": step}, "ada")
+
+    for number, step in enumerate(("news", "tier")):
+        asyncio.run(hold(step))
+        record = {
+            "id": f"r-{number}",
+            "event": "tier_reached",
+            "data": {"email": f"s{number}@x.co", "tier": 1},
+        }
+        askel("ingest", "-", "--connection", "maple-ember", stdin=json.dumps(record))
+        askel("daemon", "--until-idle", code=3)
+    file.write_text(text.replace("OldTier", "NewTier").replace("Newsletter", "Promotions"))
+    askel("workflow", "apply", str(file))
+    askel("workflow", "activate", "tiers", "--keep-plans")
+    shown = askel("hold", "replan", "tiers", "tier", code=3)
+    assert "r-1" in shown.stdout
+    assert "r-0" not in shown.stdout
+    result = askel.json("hold", "replan", "tiers", "tier", "--yes")
+    assert result["replanned"] == {"replanned": 2}
+    waiting = {
+        (each["version"], each["step"]): each["waiting"] for each in askel.json("hold", "list")["holds"]
+    }
+    assert {key: number for key, number in waiting.items() if number} == {
+        (1, "news"): 1,
+        (2, "news"): 1,
+        (2, "tier"): 1,
+    }
+    [decided] = askel.lines("audit", "--kind", "replan")
+    assert (decided["step"], decided["workflow"]) == ("tier", "tiers")
+    askel("hold", "replan", "tiers", "tears", "--yes")
+    assert sum(each["waiting"] for each in askel.json("hold", "list")["holds"] if each["version"] == 1) == 1

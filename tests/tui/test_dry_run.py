@@ -298,6 +298,57 @@ async def test_records_of_the_past_start_flows_only_where_that_is_said(
         assert (state.status, state.history is not None) == ("active", marked)
 
 
+REPAIRED = """\
+askel: 2
+workflow: first-points-welcome
+connection: maple-ember
+trigger: first_points_earned
+when: "data.points != `6`"
+profile: {email: "coalesce(data.shopper.new_email, data.shopper.email)", external_id: data.shopper.id}
+steps:
+  - id: tier
+    upsert_profile: {properties: {LoyaltyLevel: data.shopper.tier}}
+  - id: news
+    subscribe: {channels: [email], list: Newsletter}
+"""
+
+
+@pytest.mark.parametrize(
+    "size", first_only([(80, 24), (120, 36), (200, 50)]), ids=lambda size: f"{size[0]}x{size[1]}"
+)
+async def test_every_consent_is_answered_in_the_question(console: Console, size: tuple[int, int]) -> None:
+    """One record is refused by the new version, one gets another profile, all lack a new consent step."""
+
+    async def held(bench: Workbench) -> None:
+        name = await bench.apply(example("first-points-welcome.yaml"))
+        await submit(bench.instance, "hold", {"workflow": name, "step": "tier"}, "test")
+        await bench.take([points(1), points(2, new_email="moved@mapleandember.example"), points(3)])
+        await bench.drain()
+        await bench.apply(REPAIRED, activate=False)
+
+    async with console(size=size, first="dry_run", prepare=held) as (app, pilot, bench):
+        await press(pilot, "L", "enter", *"live", "enter", "y")
+        shown = text_of(app)
+        assert "[ ] u  1 record is refused by version 2: closes what waits of them" in shown
+        assert "[ ] i  1 record is about another profile now: plans for that one" in shown
+        assert "[ ] c  1 record is left without a new consent step: plans that step too" in shown
+        for answer in ("Back (Esc)", "Plan anew (p)", "Keep the plans (k)"):
+            assert answer in shown
+        await press(pilot, "i")
+        assert "[x] i" in text_of(app)
+        # The record that moved has a new consent step as well.
+        assert "[ ] c  2 records are left without" in text_of(app)
+        await press(pilot, "c", "u")
+        assert text_of(app).count("[x]") == 3
+        assert "held for a decision" not in text_of(app)
+        await press(pilot, "c", "p")
+        await submit(bench.instance, "release", {"workflow": "first-points-welcome"}, "test")
+        await bench.drain()
+        assert bench.profile("moved@mapleandember.example")["properties"]["LoyaltyLevel"] == "gold"
+        assert not any(each.waiting for each in await bench.instance.journal.holds() if each.version == 1)
+        assert not bench.requests("bulk_subscribe_profiles", after=bench.requests_since)
+
+
 async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
     """It is refused below the screen."""
     async with console(first="dry_run", prepare=two, read_only=True) as (app, pilot, bench):

@@ -18,12 +18,14 @@ from askel_tui.services.status import (
 )
 from askel_tui.store.journal.notice_rows import Notice
 from askel_tui.store.journal.rows import Hold
+from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.instance import Instance
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.backend.access import reads
 from askel_tui.tui.widgets.table import Table
-from tests.support.workbench import example
-from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, text_of, until
+from tests.support.workbench import example, points
+from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, text_of, toasts, until
+from tests.tui.keys import press
 
 pytestmark = pytest.mark.clock
 
@@ -159,6 +161,29 @@ async def test_r_releases_a_hold_after_a_yes(console: Any) -> None:
         await pilot.press("y")
         await until(pilot, lambda: "gone from the account" not in text_of(app))
         assert await bench.instance.journal.holds() == []
+
+
+async def test_n_plans_what_an_older_version_holds_anew(console: Any) -> None:
+    async def kept(bench: Any) -> None:
+        name = await bench.apply(example("first-points-welcome.yaml"))
+        await submit(bench.instance, "hold", {"workflow": name, "step": "tier"}, "test")
+        await bench.take([points(1)])
+        await bench.drain()
+        text = example("first-points-welcome.yaml").read_text().replace("LoyaltyTier", "LoyaltyLevel")
+        await bench.apply(text, unsent="keep")
+
+    async with console(prepare=kept) as (app, pilot, bench):
+        app.screen.query_one("#holds", Table).focus()
+        await press(pilot, "n")
+        shown = text_of(app)
+        assert "planned anew: 1 tier" in shown
+        assert "Keep the plans" not in shown
+        await press(pilot, "k", "p")
+        await until(pilot, lambda: "planned anew under version 2" in toasts(app))
+        [hold] = [each for each in await bench.instance.journal.holds() if each.waiting]
+        assert (hold.version, hold.step) == (2, "tier")
+        await press(pilot, "n")
+        assert "Nothing of tier waits under an older version than 2" in toasts(app)
 
 
 async def test_what_other_processes_do_is_seen(console: Any) -> None:

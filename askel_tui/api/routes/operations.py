@@ -21,6 +21,7 @@ from askel_tui.api.shared.models import AuditPage, Health, Time, WorkflowAnswer
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.services import workflows
 from askel_tui.services.outages import describe_outages, read_outages
+from askel_tui.services.replanning import UnsentOperations, preview_replan
 from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
@@ -275,6 +276,38 @@ async def activate(
         flows=start.flows,
         consents=Consents(start.with_consent, start.close_unmatched, start.accept_identity),
     )
+
+
+class Replan(BaseModel):
+    """What is planned anew under the version that runs: what waits of a step, or all that waits."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"unsent": "replan"}, {"step": "welcome"}]}
+    )
+
+    step: str | None = None
+    unsent: Literal["replan"] | None = None
+    """Says that it is to be done. Without it the request is refused with a preview."""
+    with_consent: StrictBool = False
+    close_unmatched: StrictBool = False
+    accept_identity: StrictBool = False
+
+
+@_command_route("replan", "Plan anew what older versions have not sent")
+async def replan(request: Request, name: str, workflow: str, body: Replan | None = None) -> Mapping[str, Any]:
+    """What was sent, or may have been, stays as it is; 409 with a preview where `unsent` says nothing."""
+    token, context = _authorize_operator(request, name, workflow)
+    asked = body or Replan()
+    instance, step = context.instance, asked.step
+    consents = Consents(asked.with_consent, asked.close_unmatched, asked.accept_identity)
+    version = await workflows.running_version(instance, workflow)
+    if asked.unsent is None:
+        preview = await preview_replan(instance, workflow, version, consents, step=step)
+        if preview.totals.records:
+            raise UnsentOperations(preview)
+    done = await workflows.replan(instance, workflow, token_actor(token), consents, step=step)
+    state = await instance.workflow_state(workflow)
+    return {**done, "state": state.status if state else "draft"}
 
 
 async def _submit(request: Request, name: str, workflow: str, order: str) -> Mapping[str, Any]:

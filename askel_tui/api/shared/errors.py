@@ -137,6 +137,9 @@ def to_api_error(error: Exception) -> ApiError:
         case UnsentOperations():
             say = 'say {"unsent": "replan"} to plan it anew, {"unsent": "keep"} to send it as it was planned'
             sentence = f"{error.preview.workflow} has something unsent under older versions: {say}"
+            for each in error.preview.open_consents():
+                field = each.flag.removeprefix("--").replace("-", "_")
+                sentence += f"; {each.what}: {field} {each.does}"
             return ApiError(409, "unsent", sentence, preview=to_json(error.preview))
         case PastRecords():
             say = (

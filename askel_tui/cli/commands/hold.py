@@ -121,35 +121,40 @@ def discard(workflow: str | None, step: str | None, yes: bool, as_json: bool) ->
 
 @hold.command()
 @click.argument("workflow")
+@click.argument("step", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @replan_options
 @json_option
 @asynchronous
-async def replan(workflow: str, yes: bool, all_file: str | None, as_json: bool, **agreed: bool) -> None:
+async def replan(
+    workflow: str, step: str | None, yes: bool, all_file: str | None, as_json: bool, **agreed: bool
+) -> None:
     """Plan anew, under the version of WORKFLOW that runs, what older versions hold or have waiting.
 
-    It is shown first. What was sent, or may have been, stays as it is.
+    It is shown first. What was sent, or may have been, stays as it is. With STEP only records of which an operation of
+    that step waits; all that such a record has not sent yet is planned anew.
 
     \b
-    Example:
+    Examples:
       askel hold replan first-points-welcome --yes
+      askel hold replan first-points-welcome welcome
     """
     from askel_tui.core.planning.replanning import Consents
     from askel_tui.services.json_documents import to_json
     from askel_tui.services.replanning import preview_replan
     from askel_tui.services.workflows import replan as replan_workflow
+    from askel_tui.services.workflows import running_version
 
     consents = Consents(**agreed)
     async with open_instance() as instance:
-        state = await instance.workflow_state(workflow)
-        version = instance.workflow_document(workflow, state.version if state else None).version
+        version = await running_version(instance, workflow)
         with record_writer(all_file) as write:
-            preview = await preview_replan(instance, workflow, version, consents, write)
+            preview = await preview_replan(instance, workflow, version, consents, write, step=step)
         if not as_json:
             put_preview(preview)
         if preview.totals.records and not yes:
             choose(f"{workflow}: plan this anew under version {version}?", {"--yes": "plans it anew"})
-        result = await replan_workflow(instance, workflow, actor(), consents)
+        result = await replan_workflow(instance, workflow, actor(), consents, step=step)
     if as_json:
         put_json({**result, "preview": to_json(preview)})
     put_result(result["replanned"])

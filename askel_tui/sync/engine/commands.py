@@ -133,9 +133,9 @@ async def _replan(instance: Instance, arguments: Arguments, actor: str) -> Execu
     state = await _workflow_state(instance, workflow)
     if state.status == "draft":
         raise CommandRefused(f"{workflow} is a draft: `askel workflow activate {workflow}` activates it")
-    detail = {"version": state.version}
-    decision = Decision("replan", actor, state.connection, workflow, detail=detail)
-    totals = await replan(instance, replace(state, replan=None), decision, consents_from(arguments))
+    detail, step = {"version": state.version}, arguments.get("step")
+    decision = Decision("replan", actor, state.connection, workflow, step, detail)
+    totals = await replan(instance, replace(state, replan=None), decision, consents_from(arguments), step)
     return {"workflow": workflow, "version": state.version, "replanned": totals}, CommandEffects()
 
 

@@ -22,15 +22,19 @@ def consents_from(arguments: Mapping[str, Any]) -> Consents:
 
 
 async def replan(
-    instance: Instance, state: WorkflowState, decision: Decision, consents: Consents
+    instance: Instance,
+    state: WorkflowState,
+    decision: Decision,
+    consents: Consents,
+    step: str | None = None,
 ) -> Mapping[str, int]:
-    """Gives a workflow its state, and plans anew what it has not sent under other versions. Returns how many
-    operations, by what became of them.
+    """Gives a workflow its state, and plans anew what it has not sent under other versions; with a `step` only the
+    records of which an operation of it is unsent. Returns how many operations, by what became of them.
 
     From the first transaction to the last one nothing of the workflow is planned or sent. Raises `VersionUnreadable`.
     """
     journal, clock, actor = instance.journal, instance.clock, decision.actor
-    replanning = await Replanning.load(instance, state.workflow, state.version, consents)
+    replanning = await Replanning.load(instance, state.workflow, state.version, consents, step)
     holds = await replanning.holds_after()
     stored = await instance.workflow_state(state.workflow)
     if stored is None or stored.replan is None or stored.version != state.version:

@@ -53,22 +53,33 @@ class DecidedRecord(NamedTuple):
 class Replanning:
     """Decides what becomes of what a workflow has not sent under other versions than the one that it gets."""
 
-    def __init__(self, instance: Instance, workflow: str, new: AppliedWorkflow, consents: Consents) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        workflow: str,
+        new: AppliedWorkflow,
+        consents: Consents,
+        step: str | None = None,
+    ) -> None:
         self._instance = instance
         self._workflow = workflow
         self._new = new
         self._consents = consents
+        self._step = step
+        """The step of which a record has to have something unsent; None for any."""
         self._old: dict[int, tuple[AppliedWorkflow, StepMatches] | None] = {}
 
     @classmethod
-    async def load(cls, instance: Instance, workflow: str, version: int, consents: Consents) -> Replanning:
+    async def load(
+        cls, instance: Instance, workflow: str, version: int, consents: Consents, step: str | None = None
+    ) -> Replanning:
         """Loads the new version. Raises `VersionUnreadable`."""
         new = await instance.applied_version(workflow, version)
         if new is None:
             raise VersionUnreadable(
                 f"version {version} of {workflow} can't be read any more: apply its file again"
             )
-        return cls(instance, workflow, new, consents)
+        return cls(instance, workflow, new, consents, step)
 
     async def decisions(self, *, revived: bool = False) -> AsyncIterator[list[DecidedRecord]]:
         """Yields the records with something unsent, page by page, in order of receipt; with `revived` only those of
@@ -92,6 +103,10 @@ class Replanning:
             queued = [
                 QueuedOperation(one.row.seq, Operation.decode(one.body), one.unsent) for one in each.queued
             ]
+            if self._step is not None and not any(
+                one.unsent and one.operation.step == self._step for one in queued
+            ):
+                continue
             version = max(one.row.version for one in each.queued if one.unsent)
             known = await self._old_version(version)
             if known is None:

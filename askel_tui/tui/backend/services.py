@@ -25,6 +25,8 @@ LAZY = {
         ("disconnect", "services.connections", "disconnect", True),
         ("apply", "services.workflows", "apply", True),
         ("activate", "services.workflows", "activate", True),
+        ("replan", "services.workflows", "replan", True),
+        ("running_version", "services.workflows", "running_version", False),
         ("preview_replan", "services.replanning", "preview_replan", False),
         ("change_setting", "services.settings", "change", True),
         ("submit", "sync.engine.command_bus", "submit", True),
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     disconnect = askel_tui.services.connections.disconnect
     apply = askel_tui.services.workflows.apply
     activate = askel_tui.services.workflows.activate
+    replan = askel_tui.services.workflows.replan
+    running_version = askel_tui.services.workflows.running_version
     preview_replan = askel_tui.services.replanning.preview_replan
     change_setting = askel_tui.services.settings.change
     submit = command_bus.submit

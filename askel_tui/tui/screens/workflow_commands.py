@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.tui.backend import services
 from askel_tui.tui.screens.base_screen import AskelScreen
+from askel_tui.tui.screens.unsent_question import ask_about_unsent
 
 if TYPE_CHECKING:
     from askel_tui.services.status import HoldStatus
@@ -35,3 +37,20 @@ async def release_holds(screen: AskelScreen, holds: Sequence[Hold | HoldStatus])
         releasing = screen.backend.submit("release", workflow=workflow, version=version, step=step)
         await screen.with_progress(f"Releasing {name}", releasing)
         screen.toasts.show(f"{name} is released: {operations} on the way.")
+
+
+async def replan_hold(screen: AskelScreen, hold: Hold | HoldStatus) -> None:
+    """Shows what re-planning would make of what a hold of an older version keeps, asks, and does it. Raises
+    `CommandRefused`, `CommandUnanswered`, `VersionUnreadable`."""
+    workflow, step, backend = hold.workflow, hold.step, screen.backend
+    version = await backend.call(services.running_version, workflow)
+    answer = await ask_about_unsent(screen, workflow, version, step=step)
+    if answer is None:
+        return
+    if answer.unsent is None:
+        screen.toasts.show(f"Nothing of {step} waits under an older version than {version}, which runs.")
+        return
+    await screen.with_progress(
+        "Planning anew", backend.call(services.replan, workflow, backend.actor, answer.consents, step=step)
+    )
+    screen.toasts.show(f"{workflow}: what waited for {step} is planned anew under version {version}.")

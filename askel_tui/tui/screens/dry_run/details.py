@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.services.dry_run_result import remarks
 from askel_tui.services.json_documents import to_json
 from askel_tui.text.cells import truncate
-from askel_tui.text.json_text import encode_json, format_value
+from askel_tui.text.json_text import encode_json
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.screens.dry_run.view import StyledText
+from askel_tui.tui.text.changes import StyledText, change_lines
 from askel_tui.tui.text.curl import curl_command
 
 if TYPE_CHECKING:
-    from askel_tui.core.planning.diff import Change
     from askel_tui.services.dry_run_result import RecordPreview
 
 
@@ -54,40 +53,6 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
             (f"skipped: {sanitize(skip.why)}\n", "$warning"),
         ]
     return parts
-
-
-def change_lines(field: str, change: Change, width: int) -> list[StyledText]:
-    """Composes a field before and after, for a pane of `width` cells."""
-    if field.startswith("event "):
-        after = dict(change["after"])
-        parts: list[StyledText] = [(f"  {sanitize(field)}\n", "")]
-        rows = [*((name, value) for name, value in after.items() if name != "properties")]
-        rows += list(after.get("properties", {}).items())
-        for name, value in rows:
-            parts += [
-                (f"    {truncate(name, 24)} ", "$foreground-muted"),
-                (f"{_value_text(value, width)}\n", ""),
-            ]
-        return parts
-    label = field.removeprefix("properties.")
-    sign = ("  + ", "$success") if change["before"] in (None, False) else ("  ~ ", "$warning")
-    if change["after"] in (None, False):
-        sign = ("  - ", "$error")
-    before = _value_text(change["before"], width // 2)
-    return [
-        sign,
-        (f"{truncate(label, 28)}  ", "$foreground-muted"),
-        (f"{before} → ", "$foreground-muted"),
-        (f"{_value_text(change['after'], width)}\n", "bold"),
-    ]
-
-
-def _value_text(value: object, cells: int) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return truncate(format_value(value), max(12, cells))
 
 
 def requests(record: RecordPreview) -> list[dict[str, Any]]:

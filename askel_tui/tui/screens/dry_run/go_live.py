@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.core.planning.replanning import Consents
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.dry_run.past_question import PastQuestion
-from askel_tui.tui.screens.dry_run.unsent_question import UnsentQuestion
+from askel_tui.tui.screens.unsent_question import ask_about_unsent
 from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.picker import Picker
 
@@ -56,15 +55,11 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     question, detail = confirmation_text(run, current, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
-    unsent: str | None = None
-    preview = await screen.with_progress(
-        "Reading what is unsent", backend.call(services.preview_replan, name, version, Consents())
-    )
-    if preview.totals.records:
-        unsent = await screen.ask(UnsentQuestion(preview))
-        if unsent is None:
-            return False
-    if not await _activate(screen, name, from_record=first or None, unsent=unsent, first=limit):
+    answer = await ask_about_unsent(screen, name, version)
+    if answer is None:
+        return False
+    given = {"unsent": answer.unsent, "consents": answer.consents}
+    if not await _activate(screen, name, from_record=first or None, first=limit, **given):
         return False
     sent = (
         "the daemon sends what matches"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.text.changes import StyledText
 from askel_tui.tui.widgets.rows import Cell, Row
 from askel_tui.tui.widgets.table import Column
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from askel_tui.core.planning.diff import Change
     from askel_tui.services.dry_run_result import DryRun, DryRunTotals, RecordPreview
     from askel_tui.store.journal.rows import WorkflowState
-
-StyledText = tuple[str, str]
-"""Sanitized text and its style."""
 
 MAX_SHOWN_WARNINGS = 3
 """The number of warnings about the version that are shown under the totals."""

@@ -19,7 +19,7 @@ from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
-from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_holds
+from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_holds, replan_hold
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.rows import Row
 from askel_tui.tui.widgets.table import Table
@@ -51,6 +51,13 @@ class OverviewScreen(AskelScreen):
         Binding("p", "pause", "Pause/resume", id="overview.pause", tooltip="The workflow under the cursor"),
         Binding(
             "r", "release", "Release", id="overview.release", tooltip="Sends what the hold keeps, in order"
+        ),
+        Binding(
+            "n",
+            "replan",
+            "Plan anew",
+            id="overview.replan",
+            tooltip="Under the version that runs; shown first",
         ),
         Binding("x", "discard", "Discard", id="overview.discard", tooltip="Gives up what the hold keeps"),
         Binding(
@@ -90,12 +97,12 @@ class OverviewScreen(AskelScreen):
                         id="holds",
                         classes="panel",
                         title="Held",
-                        hint="r release · x discard",
+                        hint="r release · n plan anew · x discard",
                         jump_key="h",
                         about=Help(
                             "Held steps",
-                            "A held step may not send; its operations wait in order. r releases it, x discards "
-                            "what waits. Enter says the whole reason.",
+                            "A held step may not send; its operations wait in order. r releases it, n plans what "
+                            "an older version holds anew, x discards what waits. Enter says the whole reason.",
                         ),
                     )
                 with Vertical(id="right"):
@@ -169,8 +176,8 @@ class OverviewScreen(AskelScreen):
         return table
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hides release and discard while nothing is held, and pause while there is no workflow."""
-        if action in ("release", "discard"):
+        """Hides what acts on a hold while nothing is held, and pause while there is no workflow."""
+        if action in ("release", "replan", "discard"):
             return self._status is not None and bool(self._status.holds)
         if action == "pause":
             return bool(self._workflows())
@@ -211,6 +218,13 @@ class OverviewScreen(AskelScreen):
         hold = self._selected_hold()
         if hold is not None:
             work = partial(release_holds, self, [hold])
+            self.start_work(work, group="order", exclusive=True, asks_question=True)
+
+    def action_replan(self) -> None:
+        """Plans anew what the hold under the cursor keeps of an older version."""
+        hold = self._selected_hold()
+        if hold is not None:
+            work = partial(replan_hold, self, hold)
             self.start_work(work, group="order", exclusive=True, asks_question=True)
 
     def action_discard(self) -> None:
