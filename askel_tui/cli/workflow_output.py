@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.cli.output import format_cell, put, put_table
+import click
+
+from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_table
 from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.core.workflows.model import Step
+    from askel_tui.services.workflows import InvalidWorkflow
     from askel_tui.store.journal.rows import WorkflowState
     from askel_tui.store.state.documents import PinnedStep, WorkflowDoc
 
@@ -73,3 +76,18 @@ def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] |
         return "", ""
     through_label = f", through {through['type']} {through['name']}" if through else ""
     return f"{target['type']} {target['name']}{through_label}", target["id"] or MADE_LATER
+
+
+def put_problems_json(invalid: InvalidWorkflow, as_json: bool) -> None:
+    """Writes the problems of a workflow as JSON, where that is asked for."""
+    if as_json:
+        put_json({"problems": problem_rows(invalid.problems)})
+
+
+def write_file(path: str, text: str) -> None:
+    """Writes a file whole or not at all. Raises `OSError` with the path that was given."""
+    try:
+        with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.core.operations import Identity, Operation
@@ -9,8 +11,25 @@ from askel_tui.core.operations import Identity, Operation
 NEEDS_PROFILE_ID = frozenset({Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST})
 """Calls that name profiles by Klaviyo's id only (docs/klaviyo.md 3.1)."""
 
+CONSENT_CALL_OF_STEP: Mapping[str, Call] = {
+    "subscribe": Call.BULK_SUBSCRIBE_PROFILES,
+    "unsubscribe": Call.BULK_UNSUBSCRIBE_PROFILES,
+    "suppress": Call.BULK_SUPPRESS_PROFILES,
+    "unsuppress": Call.BULK_UNSUPPRESS_PROFILES,
+}
+"""The endpoints that change consent, each with the one kind of step that may reach it; workflows have the first two."""
+
 CONSENT_CALLS = frozenset({Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES})
 """Writes of consent: they are never repeated automatically once their outcome is unknown."""
+
+_STEP_OF_CONSENT_CALL = {call: kind for kind, call in CONSENT_CALL_OF_STEP.items()}
+
+
+def require_consent_steps(call: Call, operations: Sequence[Operation]) -> None:
+    """Raises `ValueError` for a call that changes consent, unless all that it carries are steps that may."""
+    kind = _STEP_OF_CONSENT_CALL.get(call)
+    if kind is not None and not (operations and all(each.kind == kind for each in operations)):
+        raise ValueError(f"only {kind} steps may reach {call}")
 
 
 def consent_identifiers(operation: Operation) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     PROPERTY_VANISHED = "property_vanished"
     IN_DOUBT = "in_doubt"
     GATE_UNREADABLE = "gate_unreadable"
+    CONSENT_UNREADABLE = "consent_unreadable"
     PERSON = "person"
     OUTAGE = "outage"
     LIMIT = "limit"
@@ -143,6 +144,13 @@ HOLD_CAUSES: Mapping[str, HoldCause] = {
     ),
     Cause.GATE_UNREADABLE: HoldCause(
         "the segment cannot be read", "the segment can't be read", _WAIT, ends_by_itself=True, is_probed=True
+    ),
+    Cause.CONSENT_UNREADABLE: HoldCause(
+        "whether people have opted out cannot be read",
+        "opt-outs can't be read",
+        _WAIT,
+        ends_by_itself=True,
+        is_probed=True,
     ),
     Cause.PERSON: HoldCause("a person holds it", "held by a person"),
     Cause.OUTAGE: HoldCause(

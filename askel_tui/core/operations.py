@@ -141,10 +141,13 @@ class Operation:
     | `create_or_update_profile` | `attributes` {name: value or null}, `properties` {name: value}, `unset` [name] |
     | `add_profiles_to_list`, `remove_profiles_from_list` | empty |
     | `create_event` | `metric`, `properties`, `time`, `unique_id`; optional `value`, `value_currency` |
-    | `bulk_subscribe_profiles` | `channels`; optional `custom_source`, `consented_at` {channel: time}, `historical` |
+    | `bulk_subscribe_profiles` | `channels`; optional `custom_source`, `consented_at`, `historical`, `proof` |
     | `bulk_unsubscribe_profiles` | `channels` |
     | both | optional `left_out`: the channels of the step whose identifiers the record lacks |
     | `get_profiles_for_segment` (a gate) | `member` (what the step requires); optional `within` (seconds) |
+
+    A subscription with `proof` is refused for who has opted out since that time, or at all where it is null; without it
+    nobody is asked.
 
     An event of a replay also has `replay`, and `backfill` where it is to be kept as history.
 

@@ -26,6 +26,9 @@ CHANNEL_MISSING_KIND = "channel_missing"
 SHARED_PHONE_KIND = "shared_phone"
 """The kind of warning that a phone number is another person's."""
 
+CONSENT_REFUSED_KIND = "consent_refused"
+"""The kind of warning that somebody who opted out is not subscribed again."""
+
 PROPERTY_TYPE_KIND = "property_type"
 """The kind of warning that a value has another type than its property."""
 
@@ -43,6 +46,7 @@ WARNING_TEXTS: Mapping[str, str] = {
     CHANNEL_MISSING_KIND: "consents that fail for one channel, where `askel: 2` leaves it out",
     SHARED_PHONE_KIND: "phone numbers that another person's profile has",
     HISTORY_ASIDE_KIND: "writes of history left aside, since they would start flows",
+    CONSENT_REFUSED_KIND: "subscriptions refused, since the person opted out and no newer consent is proven",
     PROPERTY_TYPE_KIND: "values of another type than their property's",
 }
 """The kinds of warnings about records, each with what is counted under it."""

@@ -13,6 +13,7 @@ from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, addressed
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, OnConflict, Operation
+from askel_tui.core.opt_outs import opt_outs_of
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import Plan, plan
 from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, Rehearsal, RehearsedOperation, rehearse
@@ -191,7 +192,11 @@ async def _read_account(
         properties = dict(each.attributes.get("properties") or {})
         profiles.add_profile(
             ProfileState(
-                each.id, flatten_location(each.attributes), properties, consent=consent_of(each.attributes)
+                each.id,
+                flatten_location(each.attributes),
+                properties,
+                consent=consent_of(each.attributes),
+                opt_outs=opt_outs_of(each.attributes) if consent else {},
             )
         )
     for list_id in _destination_ids(operations, "list"):
@@ -262,6 +267,7 @@ def _preview_record(
     totals: Totals,
 ) -> RecordPreview:
     rehearsed = rehearse(planned, account, phones, applied.workflow.on_shared_phone)
+    totals.add_refused(rehearsed.refused)
     for each in rehearsed.operations:
         if each.depends is None and not each.effect.conflicting_profiles:
             totals.add_operation(each)

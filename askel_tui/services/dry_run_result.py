@@ -109,6 +109,10 @@ class DryRunTotals:
     """The number of events that Klaviyo would accept and not keep."""
     confirmations: int = 0
     """The number of confirmations that double opt-in lists would send."""
+    lifted: int = 0
+    """The number of people who have opted out, or are suppressed, and would be subscribed again."""
+    refused: int = 0
+    """The number of subscriptions that are refused, on some channels or all, since the person opted out."""
     warnings: Mapping[str, int] = field(default_factory=dict)
     """The number of records by kind of warning (`core.problems.WARNING_TEXTS`)."""
 
@@ -145,12 +149,15 @@ class Totals:
         self._warnings: Counter[str] = Counter()
         self._reached: dict[tuple[str, str], set[Identity]] = {}
         """The profiles that operations would change, by list, segment or metric."""
+        self._lifted: set[Identity] = set()
 
     def add_operation(self, rehearsed: RehearsedOperation) -> None:
         """Counts an operation that would be sent."""
         operation, changes = rehearsed.operation, rehearsed.effect.changes
         destination = operation.destination
         self._counts["merges"] += len(rehearsed.effect.merged_ids)
+        if rehearsed.effect.lifted:
+            self._lifted.add(operation.profile)
         if rehearsed.effect.disposition.kind == "confirm":
             self._counts["confirmations"] += 1
             return
@@ -185,6 +192,10 @@ class Totals:
             elif not preview.depends:
                 self._counts["unchanged"] += 1
 
+    def add_refused(self, count: int) -> None:
+        """Counts subscriptions that are refused."""
+        self._counts["refused"] += count
+
     def add_sent(self) -> None:
         """Counts a record that the workflow has sent."""
         self._counts["already_sent"] += 1
@@ -193,6 +204,7 @@ class Totals:
         """Returns the totals, with those of the flows `flows` that are live and would start."""
         return DryRunTotals(
             **self._counts,
+            lifted=len(self._lifted),
             added=dict(self._added),
             removed=dict(self._removed),
             events=dict(self._events),

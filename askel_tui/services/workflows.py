@@ -16,6 +16,7 @@ from askel_tui.core.planning.step_matching import event_steps
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.targets.pinning import Pinned, pin_targets
+from askel_tui.core.workflows.consent_choices import missing_choices
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import (
     Workflow,
@@ -70,6 +71,8 @@ def validate(text: str, file: str) -> Workflow:
     workflow, problems = load_workflow(text, file)
     if workflow is None or problems:
         raise InvalidWorkflow(problems)
+    if missing := missing_choices(workflow, file):
+        raise InvalidWorkflow(missing)
     return workflow
 
 

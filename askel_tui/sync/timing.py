@@ -61,6 +61,9 @@ class Timing:
     job_drain_s: float = 5.0
     """The time that an import job is waited for at the end; the next run follows those that take longer."""
 
+    max_opt_outs_age_ms: int = 60_000
+    """The largest age of what was read of people's opt-outs when they are subscribed."""
+
     gate_asks_s: tuple[float, ...] = (15, 45, 105, 225)
     """The times, after the first, at which a gate is asked again that waits; and once more when its time is over."""
 

@@ -158,6 +158,16 @@ EVENTS = st.tuples(
     ),
     properties(LITERALS),
 ).map(lambda pair: pair[0] | pair[1])
+CHOICES = st.fixed_dictionaries(
+    dict.fromkeys(("consent_at", "proof", "resubscribe", "refuse"), st.just(""))
+).flatmap(
+    lambda none: st.sampled_from(
+        [
+            none,
+            *(none | chosen for chosen in ({"proof": "record"}, {"resubscribe": "true"}, {"refuse": "true"})),
+        ]
+    )
+)
 SUBSCRIBED = st.fixed_dictionaries(
     {
         "channels": CHANNELS,
@@ -167,7 +177,7 @@ SUBSCRIBED = st.fixed_dictionaries(
         "historical": st.sampled_from(["", "true"]),
         "require": st.sampled_from(["", "all", "any"]),
     }
-)
+).flatmap(lambda given: CHOICES.map(lambda chosen: given | chosen))
 UNSUBSCRIBED = {
     "channels": CHANNELS,
     "list": optional(LITERALS),

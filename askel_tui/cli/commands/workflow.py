@@ -19,7 +19,7 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.first_records import CHOICES, GO_ON, STAY_PAUSED, follow_first
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.output import problem_rows, put_json, put_message, put_table
 from askel_tui.cli.past_output import answer_past, flow_options
 from askel_tui.cli.replan_output import (
     KEEP_DOES,
@@ -32,17 +32,26 @@ from askel_tui.cli.replan_output import (
     replan_options,
 )
 from askel_tui.cli.times import TimeParam, rfc3339
-from askel_tui.cli.workflow_output import MADE_LATER, put_workflow, workflow_row
+from askel_tui.cli.workflow_output import (
+    MADE_LATER,
+    put_problems_json,
+    put_workflow,
+    workflow_row,
+    write_file,
+)
+from askel_tui.cli.workflow_upgrade import upgrade
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.services.history.past_records import FlowsAnswer
-    from askel_tui.services.workflows import InvalidWorkflow
 
 
 @click.group(cls=SuggestingGroup)
 def workflow() -> None:
     """Workflows as files: what a record does in Klaviyo, step by step."""
+
+
+workflow.add_command(upgrade)
 
 
 @workflow.command()
@@ -61,7 +70,7 @@ def validate(file: str, as_json: bool) -> None:
     try:
         found = validate_workflow(read_text(file), file)
     except InvalidWorkflow as invalid:
-        _put_problems_json(invalid, as_json)
+        put_problems_json(invalid, as_json)
         raise
     for warning in found.warnings:
         put_message(f"warning: {warning}")
@@ -69,11 +78,6 @@ def validate(file: str, as_json: bool) -> None:
         put_json({"workflow": found.name, "problems": [], "warnings": problem_rows(found.warnings)})
     else:
         put_message(f"{file}: workflow {found.name} is valid, {pluralize(len(found.steps), 'step')}")
-
-
-def _put_problems_json(invalid: InvalidWorkflow, as_json: bool) -> None:
-    if as_json:
-        put_json({"problems": problem_rows(invalid.problems)})
 
 
 @workflow.command()
@@ -97,7 +101,7 @@ async def apply(file: str, as_json: bool) -> None:
         try:
             result = await apply_workflow(instance, text, file, actor())
         except InvalidWorkflow as invalid:
-            _put_problems_json(invalid, as_json)
+            put_problems_json(invalid, as_json)
             raise
     document = result.document
     for warning in result.warnings:
@@ -128,41 +132,6 @@ async def apply(file: str, as_json: bool) -> None:
         put_message(f"{label} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
     else:
         put_message(f"{label} says the same already; nothing was changed")
-
-
-@workflow.command()
-@click.argument("file", type=EXISTING_FILE)
-@click.option("--write", is_flag=True, help="Write the file; without it nothing is changed.")
-@json_option
-def upgrade(file: str, write: bool, as_json: bool) -> None:
-    """Show what brings a workflow FILE under the newest rules (`askel: 2` at its head), and what they refuse in it.
-
-    \b
-    Examples:
-      askel workflow upgrade first-points-welcome.yaml
-      askel workflow upgrade first-points-welcome.yaml --write
-    """
-    from askel_tui.core.workflows.upgrade import upgrade_file
-    from askel_tui.services.workflows import InvalidWorkflow
-
-    found = upgrade_file(read_text(file), file)
-    if as_json:
-        shown = {"file": file, "needed": found.is_needed, "diff": found.diff(file)}
-        put_json({**shown, "problems": problem_rows(found.problems), "changes": problem_rows(found.changes)})
-    else:
-        for line in found.diff(file):
-            put(format_cell(line))
-    for change in found.changes:
-        put_message(f"changes: {change}")
-    if found.problems:
-        raise InvalidWorkflow(found.problems)
-    if not found.is_needed:
-        put_message(f"{file} follows the newest rules already")
-    elif write:
-        _write_file(file, found.after)
-        put_message(f"{file} follows the newest rules now; `askel workflow apply {file}` stores it")
-    else:
-        put_message("nothing is written; --write writes it")
 
 
 @workflow.command("list")
@@ -238,17 +207,8 @@ async def export(name: str, version: int | None, output: str | None) -> None:
     if output is None:
         click.echo(document.source, nl=not document.source.endswith("\n"))
         return
-    _write_file(output, document.source)
+    write_file(output, document.source)
     put_message(f"{name} version {document.version} is in {output}")
-
-
-def _write_file(path: str, text: str) -> None:
-    """Writes a file whole or not at all. Raises `OSError` with the path that was given."""
-    try:
-        with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
-            file.write(text)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
 
 
 @workflow.command()

@@ -15,6 +15,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import STANDARD_ATTRIBUTES
 from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, fold_email
+from askel_tui.core.opt_outs import OptOuts, join_opt_outs, lifted_by
 
 _MERGED_ATTRIBUTES = frozenset(chain(IDENTIFIERS, *STANDARD_ATTRIBUTES.values()))
 """The attributes that a merge moves; the others in an answer are Klaviyo's own."""
@@ -39,6 +40,8 @@ class ProfileState:
     """Whether the profile is in a segment, by the segment's id, where that was read."""
     consent: dict[str, str] = field(default_factory=dict)
     """The consent by channel, where it was read."""
+    opt_outs: OptOuts = field(default_factory=dict)
+    """The opt-outs by channel, where they were read."""
     events: set[str] = field(default_factory=set)
     """The `unique_id`s that earlier records of the same run would write."""
     written: dict[str, str] = field(default_factory=dict)
@@ -155,6 +158,11 @@ def apply_operation(operation: Operation, profile: ProfileState) -> None:
             fill_identifiers(profile, operation.profile)
             profile.events.add(body["unique_id"])
         case Call.BULK_SUBSCRIBE_PROFILES:
+            lifted = lifted_by(operation, profile.opt_outs)
+            profile.opt_outs = {
+                channel: None if each is None else [one for one in each if one not in lifted]
+                for channel, each in profile.opt_outs.items()
+            }
             profile.consent.update(dict.fromkeys(body["channels"], "SUBSCRIBED"))
             if destination and destination.id:
                 fill_identifiers(profile, addressed_identity(operation))
@@ -181,6 +189,7 @@ def merge_into(profile: ProfileState, source: ProfileState) -> dict[str, Change]
             if lacks and value not in _NO_VALUE:
                 gained[f"{prefix}{name}"] = {"before": None, "after": value}
                 values[name] = value
+    profile.opt_outs = join_opt_outs([profile.opt_outs, source.opt_outs])
     profile.lists |= source.lists
     profile.events |= source.events
     profile.written.update(dict.fromkeys(gained, "merge"))

@@ -16,6 +16,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import DROPPED_EVENT_DOMAINS, Caps
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.core.operations import Identity, OnConflict, Operation
+from askel_tui.core.opt_outs import OptOuts, find_refusals
 from askel_tui.text.quoting import quote
 from askel_tui.text.times import describe_clock
 
@@ -28,6 +29,8 @@ DOUBLE_OPT_IN = "double_opt_in"
 CONFIRMATION_NOTE = "a confirmation is sent; consent and list follow once it is clicked"
 
 UNKNOWN_OPT_IN_NOTE = f"depends on the opt-in process: where it is double, {CONFIRMATION_NOTE}"
+
+UNREADABLE_CONSENT = "whether the person has opted out can't be read"
 
 MS_PER_DAY = 86_400_000
 
@@ -46,6 +49,8 @@ class Known:
     """The opt-in process of the list."""
     asked_since: int | None = None
     """When a gate that waits was asked first, in milliseconds since 1970; None where it is not asked yet."""
+    opt_outs: OptOuts | None = None
+    """The opt-outs of the profile, where a subscription asks for them."""
     changing: str | None = None
     """Why the account may answer otherwise when the operation's turn comes. Never set when it has come."""
 
@@ -58,6 +63,10 @@ class Disposition:
     why: str = ""
     field: str | None = None
     """The field that a refusal is about."""
+    operation: Operation | None = None
+    """The operation that is sent instead, without the channels on which consent is refused."""
+    refused: str = ""
+    """Why consent is refused, on some channels, or where the operation is skipped on all of them."""
 
 
 SEND = Disposition("send")
@@ -80,12 +89,32 @@ def dispose(
             return Disposition("skip", f"known as {known.identified_as}")
         case Call.REMOVE_PROFILES_FROM_LIST if known.exists is False:
             return Disposition("skip", "no such profile: nothing to remove")
-        case Call.BULK_SUBSCRIBE_PROFILES if known.opt_in == DOUBLE_OPT_IN:
-            return SEND if operation.body.get("historical") else Disposition("confirm", CONFIRMATION_NOTE)
+        case Call.BULK_SUBSCRIBE_PROFILES:
+            return _dispose_subscription(operation, known, now)
         case Call.BULK_UNSUBSCRIBE_PROFILES if operation.destination is not None and known.member is False:
             target = operation.destination.name
             return Disposition("skip", f"not on {target}: Klaviyo would unsubscribe the profile everywhere")
     return SEND
+
+
+def _dispose_subscription(operation: Operation, known: Known, now: int) -> Disposition:
+    found = SEND
+    if known.opt_in == DOUBLE_OPT_IN and not operation.body.get("historical"):
+        found = Disposition("confirm", CONFIRMATION_NOTE)
+    if "proof" not in operation.body:
+        return found
+    channels: Sequence[str] = operation.body["channels"]
+    if known.opt_outs is None or any(known.opt_outs.get(channel, ()) is None for channel in channels):
+        return Disposition("wait", UNREADABLE_CONSENT)
+    refused = find_refusals(operation, known.opt_outs, now)
+    if not refused:
+        return found
+    why = f"not subscribed again: {'; '.join(refused.values())}"
+    left = [channel for channel in channels if channel not in refused]
+    if not left:
+        return Disposition("skip", why, refused=why)
+    narrowed = replace(operation, body={**operation.body, "channels": left})
+    return replace(found, operation=narrowed, refused=why)
 
 
 def dropped_event(operation: Operation) -> str | None:

@@ -217,7 +217,7 @@ class _HistoryWriter:
             self.warnings.append(_aside(operation, None, why))
             return None
         body = {**operation.body, "historical": True}
-        body.setdefault("consented_at", self._time)
+        body.setdefault("consented_at", body.get("proof") or self._time)
         return replace(operation, body=body)
 
     def _upsert(self, operation: Operation) -> Operation:

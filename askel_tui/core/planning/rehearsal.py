@@ -57,6 +57,8 @@ class Rehearsal:
     """True if the account has the record's profile before the first operation."""
     warnings: tuple[Problem, ...] = ()
     """What does not stop the record, each once, with the kind that it is counted under."""
+    refused: int = 0
+    """The number of subscriptions that are refused, at least on some channels, for an opt-out."""
 
     @property
     def creates_profile(self) -> bool:
@@ -81,6 +83,7 @@ def rehearse(
     skipped: list[Skip] = []
     problems = list(planned.problems)
     depends: str | None = None
+    refused = 0
     for number, wanted in enumerate(planned.operations):
         later = planned.operations[number + 1 :]
         decision = phones.decide(wanted, on_shared_phone)
@@ -107,8 +110,9 @@ def rehearse(
             if kind == "depends" and depends is None:
                 depends = f"gate {operation.step}: {why}"
             continue
-        if kind == "skip":
-            skipped.append(Skip(operation.step, why))
+        if kind in ("skip", "wait"):
+            refused += bool(effect.disposition.refused)
+            skipped.append(Skip(operation.step, why if kind == "skip" else f"{why}; the step would wait"))
             continue
         if kind == "refuse" and depends is not None:
             open_end = Disposition("depends", f"{depends}; then it would be refused: {why}")
@@ -118,11 +122,14 @@ def rehearse(
         problem = _refusal(operation, effect)
         if kind != "refuse":
             operations.append(RehearsedOperation(operation, effect))
+            refused += kind != "depends" and bool(effect.disposition.refused)
         if problem is not None:
             problems.append(problem)
             skipped += _skips(later, operation, f"step {operation.step} would be refused")
             break
-    return Rehearsal(tuple(operations), tuple(skipped), tuple(problems), bool(known), tuple(warnings))
+    return Rehearsal(
+        tuple(operations), tuple(skipped), tuple(problems), bool(known), tuple(warnings), refused
+    )
 
 
 def _skips(later: Sequence[Operation], after: Operation, why: str) -> list[Skip]:

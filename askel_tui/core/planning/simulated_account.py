@@ -7,13 +7,14 @@ a later record meets what an earlier one would have left. What becomes of an ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import Caps
-from askel_tui.core.addressing import addressed_identity
+from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
 from askel_tui.core.operations import Identity, OnConflict, Operation
+from askel_tui.core.opt_outs import OptOut, OwnOptOuts, join_opt_outs, lifted_by
 from askel_tui.core.planning import diff
 from askel_tui.core.planning.diff import Change, ProfileState
 from askel_tui.core.planning.disposition import (
@@ -42,10 +43,13 @@ class Effect:
     conflicting_profiles: tuple[ProfileState, ...] = ()
     """The holders of the identifiers, all of them, where Klaviyo would answer 409 (docs/klaviyo.md 3.1)."""
     operation: Operation | None = None
-    """The operation that is sent instead, with fewer identifiers, where the connection's policy says so."""
+    """The operation that is sent instead: with fewer identifiers, where the connection's policy says so, or without
+    the channels on which consent is refused."""
     merged_ids: tuple[str | None, ...] = ()
     """The ids of the profiles that would become part of this one for good."""
     notes: tuple[str, ...] = ()
+    lifted: tuple[OptOut, ...] = ()
+    """The opt-outs that it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class SimulatedAccount:
         self._server_now = server_now
         self._limits = limits or Caps()
         self._holders: dict[str, ProfileState] = {}
+        self._own = OwnOptOuts()
         self._members: dict[tuple[str, Identity], tuple[bool | None, list[ProfileState]]] = {}
         """What was read of memberships, by segment id and identity, with the holders of the identifiers then."""
         self._unsettled_keys: dict[str, str] = {}
@@ -110,7 +115,7 @@ class SimulatedAccount:
         """
         holders = self._found(addressed_identity(operation))
         profile = holders[0] if holders else ProfileState()
-        known = self._known(operation, profile)
+        known = self._known(operation, holders, profile)
         known = replace(known, changing=depends or known.changing)
         found = dispose(operation, known, self._now, self._limits, self._server_now)
         if found.kind in ("skip", "refuse", "wait"):
@@ -119,13 +124,24 @@ class SimulatedAccount:
             once_sent = dispose(
                 operation, replace(known, changing=None), self._now, self._limits, self._server_now
             )
-            hidden = operation.is_gate or once_sent.kind == "confirm"
+            hidden = operation.is_gate or once_sent.kind == "confirm" or bool(once_sent.refused)
             changes = {} if hidden else diff.find_changes(operation, profile)
             self._leave_open(operation, profile, changes, found.why)
             return Effect(profile, changes, found, notes=_notes(operation, known, once_sent))
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
             return self._apply_conflicting(operation, holders)
-        return self._write(operation, profile, found, _notes(operation, known, found))
+        sent = found.operation or operation
+        lifted: tuple[OptOut, ...] = ()
+        if (
+            operation.call == Call.BULK_SUBSCRIBE_PROFILES
+            and found.kind == "send"
+            and known.opt_outs is not None
+        ):
+            lifted = tuple(lifted_by(sent, known.opt_outs))
+        effect = self._write(sent, profile, found, (*_notes(sent, known, found), *map(_lifted_note, lifted)))
+        if lifted:
+            profile.unsettled["consent"] = f"whether Klaviyo has carried out step {operation.step} by then"
+        return replace(effect, operation=found.operation, lifted=lifted)
 
     def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:
         resolution = resolve_conflict(operation, self._on_conflict, holders)
@@ -162,6 +178,8 @@ class SimulatedAccount:
         else:
             changes = diff.find_changes(operation, profile)
             diff.apply_operation(operation, profile)
+            if operation.call in CONSENT_CALLS:
+                self._own.note(operation, self._now)
         created = known is None and profile.id is not None
         profile.written.update(dict.fromkeys(diff.written_names(operation, changes), operation.step))
         if created:
@@ -175,7 +193,7 @@ class SimulatedAccount:
             self.add_profile(profile)
         return Effect(profile, changes, found, created, notes=notes)
 
-    def _known(self, operation: Operation, profile: ProfileState) -> Known:
+    def _known(self, operation: Operation, holders: Sequence[ProfileState], profile: ProfileState) -> Known:
         """Collects what is known for an operation, and why it may be otherwise by the time that it is sent."""
         target = operation.destination
         ident = (target.id if target else None) or ""
@@ -192,7 +210,10 @@ class SimulatedAccount:
                 changing = changing or profile.unsettled.get("profile")
                 return Known(exists=profile.id is not None, changing=changing)
             case Call.BULK_SUBSCRIBE_PROFILES:
-                return Known(opt_in=self._facts.opt_in.get(ident), changing=changing)
+                opt_outs = join_opt_outs([self._own.find(operation), *(each.opt_outs for each in holders)])
+                if "proof" in operation.body:
+                    changing = changing or profile.unsettled.get("consent")
+                return Known(opt_in=self._facts.opt_in.get(ident), opt_outs=opt_outs, changing=changing)
             case Call.BULK_UNSUBSCRIBE_PROFILES if target is not None:
                 changing = changing or profile.unsettled.get(f"list {ident}")
                 return Known(member=ident in profile.lists, changing=changing)
@@ -243,7 +264,7 @@ class SimulatedAccount:
     def _note_unsettled(self, operation: Operation, profile: ProfileState, created: bool) -> None:
         """Notes what Klaviyo works on after its answer: consent, and profiles that an event or consent makes."""
         target = operation.destination
-        consent = operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES)
+        consent = operation.call in CONSENT_CALLS
         why = f"whether Klaviyo has carried out step {operation.step} by then"
         if consent and target is not None:
             profile.unsettled.setdefault(f"list {target.id}", why)
@@ -264,11 +285,17 @@ def _notes(operation: Operation, known: Known, found: Disposition) -> tuple[str,
     notes = (UNKNOWN_OPT_IN_NOTE,) if asks and known.opt_in is None else ()
     if found.kind == "confirm":
         notes = (found.why,)
+    if found.refused and found.kind != "skip":
+        notes = (*notes, found.refused)
     if (dropped := dropped_event(operation)) is not None:
         notes = (dropped,)
     if operation.body.get("left_out"):
         notes = (*notes, left_out_note(operation.body["left_out"]))
     return notes
+
+
+def _lifted_note(opt_out: OptOut) -> str:
+    return f"subscribed again: {opt_out.describe()}"
 
 
 def _keys(profile: ProfileState) -> tuple[str, ...]:

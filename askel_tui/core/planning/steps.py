@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any
+from typing import Any, Literal
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, dialect
+from askel_tui.core.addressing import CONSENT_CALL_OF_STEP
 from askel_tui.core.catalog import StepTargets
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.expression import EvaluationProblem, Expression
@@ -52,6 +53,15 @@ class AppliedWorkflow:
     event_steps: Mapping[str, str] = dataclass_field(default_factory=dict)
     """The step ids from which events' unique ids are derived, by step, where these are not the steps' own."""
 
+
+PlainCall = Literal[
+    Call.CREATE_OR_UPDATE_PROFILE,
+    Call.ADD_PROFILES_TO_LIST,
+    Call.REMOVE_PROFILES_FROM_LIST,
+    Call.CREATE_EVENT,
+    Call.GET_PROFILES_FOR_SEGMENT,
+]
+"""The calls that are not about consent: the only ones that steps other than consent steps plan."""
 
 _REQUIRE_BY_RULES: Mapping[int, Require] = {FIRST_RULES: "all", NEWEST_RULES: "any"}
 
@@ -108,21 +118,29 @@ class StepPlanner:
                 if step.list is None:
                     # Without a list a new address never becomes a profile (docs/klaviyo.md 6), so it is created first.
                     self._identify(step)
-                self._add(step, Call.BULK_SUBSCRIBE_PROFILES, self._subscribe(step))
+                self._add_consent(step, self._subscribe(step))
             case Unsubscribe():
                 self._unsubscribe(step)
             case RequireSegment():
                 waits = {} if step.within is None else {"within": step.within}
                 self._add(step, Call.GET_PROFILES_FOR_SEGMENT, {"member": step.member, **waits})
 
-    def _add(
-        self, step: Step, call: Call, body: Mapping[str, Any] | None = None, *, part: str | None = None
+    def _add(self, step: Step, call: PlainCall, body: Mapping[str, Any] | None = None) -> None:
+        """Adds an operation of the step that is not about consent."""
+        self._add_operation(step, call, step.id, body)
+
+    def _add_consent(
+        self, step: Subscribe | Unsubscribe, body: Mapping[str, Any], *, part: str | None = None
     ) -> None:
-        """Adds an operation of the step; `part` tells it from another one of the same step."""
+        """Adds an operation of a consent step; `part` tells it from another one of the same step."""
+        name = f"{step.id}.{part}" if part else step.id
+        self._add_operation(step, CONSENT_CALL_OF_STEP[step.kind], name, body)
+
+    def _add_operation(self, step: Step, call: Call, name: str, body: Mapping[str, Any] | None) -> None:
         targets = self._applied.targets.get(step.id)
         self.operations.append(
             Operation(
-                self._id(f"{step.id}.{part}" if part else step.id),
+                self._id(name),
                 step.id,
                 step.kind,
                 call,
@@ -265,22 +283,29 @@ class StepPlanner:
                 # Also refused when it is applied: a plan only holds what the revision can express (docs/klaviyo.md 6).
                 self._problem(step, "consented_at", "only consent from the past takes the time it was given")
             self._checked(step, body, "consented_at", step.consented_at, values.check_time)
+        if step.choice in ("consent_at", "proof", "refuse"):
+            proof: dict[str, Any] = {}
+            self._checked(step, proof, "consent_at", step.consent_at, values.check_time)
+            body["proof"] = self._record.time if step.choice == "proof" else proof.get("consent_at")
         if step.historical:
             body["historical"] = True
+            if step.consented_at is None and body.get("proof") is not None:
+                body["consented_at"] = body["proof"]
             if "consented_at" not in body and len(self.problems) == before:
-                self._problem(step, "consented_at", "consent from the past needs the time it was given")
+                field = "consented_at" if step.consent_at is None else "consent_at"
+                self._problem(step, field, "consent from the past needs the time it was given")
         return body
 
     def _unsubscribe(self, step: Unsubscribe) -> None:
         body = self._channels(step)
         if not step.everywhere:
-            self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, body)
+            self._add_consent(step, body)
             return
         if step.list is not None:
-            self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, body, part="list")
-        ident = self._id(step.id)
+            self._add_consent(step, body, part="list")
+        call = CONSENT_CALL_OF_STEP[step.kind]
         self.operations.append(
-            Operation(ident, step.id, step.kind, Call.BULK_UNSUBSCRIBE_PROFILES, self._identity, body=body)
+            Operation(self._id(step.id), step.id, step.kind, call, self._identity, body=body)
         )
 
     def _channels(self, step: Subscribe | Unsubscribe) -> dict[str, Any]:

@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
-from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, consent_identifiers
+from askel_tui.core.addressing import (
+    CONSENT_CALLS,
+    NEEDS_PROFILE_ID,
+    consent_identifiers,
+    require_consent_steps,
+)
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests.coalescing import coalesce
@@ -36,6 +41,10 @@ class Request:
     operations: tuple[Operation, ...]
     parts: tuple[int, ...] = ()
     """The lengths of the parts of the body, of which each is about one person at most; empty for one part."""
+
+    def __post_init__(self) -> None:
+        """Checks that nothing but consent steps reaches an endpoint of consent."""
+        require_consent_steps(self.call, self.operations)
 
 
 class BatchKey(NamedTuple):

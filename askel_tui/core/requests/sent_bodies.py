@@ -6,14 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALL_OF_STEP
 from askel_tui.core.operations import Identity, Operation, StepKind, Target
-
-CONSENT_CALL_OF_STEP: Mapping[str, Call] = {
-    "subscribe": Call.BULK_SUBSCRIBE_PROFILES,
-    "unsubscribe": Call.BULK_UNSUBSCRIBE_PROFILES,
-}
-"""The call that carries out each kind of consent step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ Require = Literal["all", "any"]
 Without a word the newest rules leave it out, and the first fail.
 """
 
+ConsentChoice = Literal["consent_at", "proof", "resubscribe", "refuse"]
+"""What decides whether somebody who opted out is subscribed again: the time at which the person agreed, the record's
+time as that, always, or never."""
+
 FieldLines = Mapping[str, int]
 """The lines of the file by field name; the step's own line is under ''."""
 
@@ -106,9 +110,10 @@ class TriggerFlow:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Gives consent on channels. `historical` records consent of the past, given at `consented_at`.
+    """Gives consent on channels. `historical` records consent of the past, given at `consented_at` or `consent_at`.
 
-    `require` says what becomes of channels whose identifiers the record lacks.
+    `require` says what becomes of channels whose identifiers the record lacks, `choice` what becomes of people who have
+    opted out; without it they are subscribed again, unread.
     """
 
     kind: ClassVar[StepKind] = "subscribe"
@@ -119,6 +124,8 @@ class Subscribe:
     consented_at: Expression | None = None
     historical: bool = False
     require: Require | None = None
+    choice: ConsentChoice | None = None
+    consent_at: Expression | None = None
     lines: FieldLines = field(default_factory=dict, compare=False)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import endpoints
-from askel_tui.core.workflows.model import Step, TriggerFlow, Unsubscribe
+from askel_tui.core.workflows.model import Step, Subscribe, TriggerFlow, Unsubscribe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,8 @@ def needed_scopes(step: Step, revision: str) -> set[str]:
         calls.remove(Call.ADD_PROFILES_TO_LIST if step.metric else Call.CREATE_EVENT)
     if isinstance(step, Unsubscribe) and step.list is not None:
         calls.append(Call.GET_PROFILES_FOR_LIST)
+    if isinstance(step, Subscribe) and step.choice not in (None, "resubscribe"):
+        calls.append(Call.GET_PROFILES)
     return set(scopes_of(calls, revision))
 
 

@@ -14,6 +14,7 @@ from askel_tui.core.expressions.expression import Expression, text_literal
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.spans import format_span, parse_span
+from askel_tui.core.workflows.consent_choices import CHOICES, read_choice
 from askel_tui.core.workflows.model import (
     CONSENT_CHANNELS,
     NEWEST_RULES,
@@ -211,11 +212,15 @@ def _trigger_flow(step_id: str, node: Node, reader: NodeReader) -> TriggerFlow |
 
 
 def _subscribe(step_id: str, node: Node, reader: NodeReader) -> Subscribe:
-    known = ("channels", "list", "custom_source", "consented_at", "historical", "require")
+    known = ("channels", "list", "custom_source", "consented_at", "historical", "require", *CHOICES)
     given = reader.read_fields(node, "subscribe", known, _CHANNELS_NEEDED)
     historical = bool(reader.read_flag(given.get("historical"), "historical"))
-    if historical and "consented_at" not in given:
-        reader.add_problem(given["historical"], "consent of the past needs `consented_at`", "historical")
+    if historical and given.keys().isdisjoint(("consented_at", "consent_at", "proof")):
+        message = "consent of the past needs `consented_at` or `consent_at`"
+        reader.add_problem(given["historical"], message, "historical")
+    if "consented_at" in given and "consent_at" in given:
+        message = "says what `consent_at` says; that is also sent where the revision takes it"
+        reader.add_problem(given["consented_at"], message, "consented_at")
     channels = _channels(given.get("channels"), reader)
     return Subscribe(
         step_id,
@@ -225,6 +230,8 @@ def _subscribe(step_id: str, node: Node, reader: NodeReader) -> Subscribe:
         reader.read_expression(given.get("consented_at"), "consented_at"),
         historical,
         _require(given, channels, reader),
+        read_choice(given, node, reader),
+        reader.read_expression(given.get("consent_at"), "consent_at"),
         lines=reader.lines,
     )
 

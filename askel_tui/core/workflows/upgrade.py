@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from yaml.nodes import MappingNode
 
 from askel_tui.core.problems import Problem
+from askel_tui.core.workflows.consent_choices import NEVER, choose, missing_choices
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import NEWEST_RULES, Workflow, line_of
+from askel_tui.core.workflows.model import NEWEST_RULES, Subscribe, Workflow, line_of
 from askel_tui.core.workflows.yaml_nodes import compose_nodes
 
 _SHARED_PHONE = (
@@ -39,8 +40,9 @@ class Upgrade:
         return list(difflib.unified_diff(old, new, file, file, lineterm="", n=1))
 
 
-def upgrade_file(text: str, file: str) -> Upgrade:
-    """Puts the marker of the newest rules at the head of a file's mapping, where comments above it stay.
+def upgrade_file(text: str, file: str, choice: str = NEVER) -> Upgrade:
+    """Puts the marker of the newest rules at the head of a file's mapping, where comments above it stay, and `choice`
+    into each subscription that does not say what becomes of people who have opted out.
 
     The problems of a file that can't be read even by its own rules are given with the text as it is.
     """
@@ -48,16 +50,36 @@ def upgrade_file(text: str, file: str) -> Upgrade:
     root, _ = compose_nodes(text, file)
     if workflow is None or workflow.rules == NEWEST_RULES or not isinstance(root, MappingNode):
         return Upgrade(text, text, tuple(problems))
+    chosen = choose(text, root, choice)
     at, marker = root.start_mark.index, f"askel: {NEWEST_RULES}"
     if root.flow_style:
-        after = f"{text[: at + 1]}{marker}, {text[at + 1 :]}"
+        after = f"{chosen[: at + 1]}{marker}, {chosen[at + 1 :]}"
     else:
         line_end = "\r\n" if "\r\n" in text else "\n"
-        after = f"{text[:at]}{marker}{line_end}{' ' * root.start_mark.column}{text[at:]}"
-    _, problems = load_workflow(after, file)
+        after = f"{chosen[:at]}{marker}{line_end}{' ' * root.start_mark.column}{chosen[at:]}"
+    upgraded, problems = load_workflow(after, file)
+    if upgraded is not None:
+        problems = missing_choices(upgraded, file)
     refused = {(each.step, each.field) for each in problems}
+    refused |= {(step.id, "subscribe") for step in workflow.steps}
     warned = (each for each in workflow.warnings if (each.step, each.field) not in refused)
-    return Upgrade(text, after, tuple(problems), (*changed_meanings(workflow), *warned))
+    changes = (*changed_meanings(workflow), *_chosen(workflow, choice), *warned)
+    return Upgrade(text, after, tuple(problems), changes)
+
+
+def _chosen(workflow: Workflow, choice: str) -> list[Problem]:
+    """Lists what is chosen for subscriptions that did not choose."""
+    return [
+        Problem(
+            "people who have opted out were subscribed again, and nobody looked; now "
+            + (f"`{choice}` decides" if step.consented_at is None else "the time of consent decides"),
+            "subscribe",
+            step.id,
+            line=line_of(step, "subscribe"),
+        )
+        for step in workflow.steps
+        if isinstance(step, Subscribe) and step.choice is None
+    ]
 
 
 def changed_meanings(workflow: Workflow) -> list[Problem]:

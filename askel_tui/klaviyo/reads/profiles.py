@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, fold_email
+from askel_tui.core.opt_outs import CHANNEL_NAMES, OptOuts, join_opt_outs, opt_outs_of
 from askel_tui.klaviyo.errors import InvalidRequest
 from askel_tui.klaviyo.filters import any_of_batches, sparse_fields
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 FULL_READ_MIN_PROFILES = 1_000
 """The number of profiles from which on a smaller group's members are all read, instead of being asked for one by
 one."""
-
-CHANNEL_NAMES = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
-"""The channels' names in a response, and the names that workflows use for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +123,30 @@ async def read_consent(
     client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
 ) -> dict[Identity, dict[str, str]]:
     """Reads consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (docs/klaviyo.md 6)."""
-    found = await find_profiles(
-        client,
-        identities,
-        additional_fields=["subscriptions"],
-        only_fields=["subscriptions"],
-        priority=priority,
-    )
+    found = await _find_subscriptions(client, identities, priority)
     return {identity: consent_of(read.attributes) if read else {} for identity, read in found.items()}
+
+
+async def read_opt_outs(
+    client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
+) -> dict[Identity, OptOuts]:
+    """Reads the opt-outs for each identity, of all profiles that have one of its identifiers. Raises `KlaviyoError`."""
+    found = await _find_subscriptions(client, identities, priority)
+    return {
+        identity: join_opt_outs([opt_outs_of(each.attributes) for each in (read, *read.conflicting)])
+        if read
+        else {}
+        for identity, read in found.items()
+    }
+
+
+async def _find_subscriptions(
+    client: Client, identities: Iterable[Identity], priority: Priority
+) -> dict[Identity, ProfileRead | None]:
+    subscriptions = ["subscriptions"]
+    return await find_profiles(
+        client, identities, additional_fields=subscriptions, only_fields=subscriptions, priority=priority
+    )
 
 
 def consent_of(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,8 @@ DELETE /sandbox/metrics/{id}
 POST   /sandbox/properties/{name}/rename {"to": name} · DELETE /sandbox/properties/{name}
 POST   /sandbox/profiles {"profiles": [attributes, …]} · DELETE /sandbox/profiles/{id or e-mail}
 POST   /sandbox/profiles/{id or e-mail}/confirm                           clicks double opt-in links
+PUT    /sandbox/profiles/{id or e-mail}/consent {"CHANNEL.marketing": {consent, consent_timestamp?, last_updated?},
+         suppressions?: [{reason, timestamp}], list_suppressions?: [{list_id, reason, timestamp}]}   as it is shown
 POST   /sandbox/jobs/{id}/cancel · POST /sandbox/settle                    settle: run now what is scheduled
 GET    /sandbox/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, after?, …} · DELETE
 GET    /sandbox/requests?after=N&limit=M · DELETE                          the request log
@@ -92,6 +94,8 @@ def _respond_for_account(
             return {}
         case "POST", ["profiles", who, "confirm"]:
             return {"confirmed": consent.confirm_opt_ins(account, find_profile(account, who).id, now)}
+        case "PUT", ["profiles", who, "consent"]:
+            return consent.put_consent(account, find_profile(account, who), body)
         case "POST", ["jobs", ident, "cancel"]:
             import_jobs.cancel_import(account, account.jobs[ident], now)
             return {"status": account.jobs[ident].status}

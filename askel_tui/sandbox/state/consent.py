@@ -69,6 +69,16 @@ def _subscribe_row(
     _subscribe(account, profile, wanted, group, source, now, double=False, fires=not historical)
 
 
+def put_consent(account: Account, profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts what a profile shows of consent, by channel, and its suppressions; others stay."""
+    kinds = dict(given)
+    profile.suppressions = list(kinds.pop("suppressions", profile.suppressions))
+    profile.list_suppressions = list(kinds.pop("list_suppressions", profile.list_suppressions))
+    profile.consent.update({kind: dict(record) for kind, record in kinds.items()})
+    account.mark_changed("profiles")
+    return {"consent": profile.consent, "suppressions": profile.suppressions}
+
+
 def confirm_opt_ins(account: Account, profile: str, now: float) -> int:
     """Confirms the pending double opt-ins of a profile. Returns their number."""
     mine = [one for one in account.confirmations if one["profile"] == profile]
@@ -121,8 +131,9 @@ def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, n
     account.mark_changed("profiles")
     if listed and profile.id in listed.members:
         membership.remove_member(account, listed, profile, now)
-        entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": format_microseconds(now)}
-        profile.list_suppressions.append(entry)
+        if "email.marketing" in requested_channels(attributes):
+            entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": format_microseconds(now)}
+            profile.list_suppressions.append(entry)
         return
     for kind in requested_channels(attributes):  # no list, or not on it: unsubscribed globally
         before = profile.consent.get(kind, {})
@@ -175,7 +186,8 @@ def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
         texts = sms["marketing"] if "sms.marketing" in profile.consent else None
         return {"email": {"marketing": email}, "sms": {"marketing": texts}}
     sms["transactional"] = _channel_consent(profile, "sms.transactional", "can_receive_sms_transactional")
-    push = {"can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None}
+    shown = _channel_consent(profile, "push.marketing", "can_receive_push_marketing")
+    push = {name: shown[name] for name in ("can_receive_push_marketing", "consent", "consent_timestamp")}
     answer: dict[str, Any] = {"email": {"marketing": email}, "sms": sms, "mobile_push": {"marketing": push}}
     if revision >= "2025-07-15":
         answer["whatsapp"] = _whatsapp_consent(profile)

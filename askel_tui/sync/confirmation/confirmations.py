@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALL_OF_STEP
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests import sent_bodies
 from askel_tui.klaviyo.client import Client
@@ -92,8 +93,8 @@ class Confirmations:
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
         writes = [each.write for each in waiting]
-        consent = [each for each in writes if each.kind in sent_bodies.CONSENT_CALL_OF_STEP]
-        events = [each for each in writes if each.kind not in sent_bodies.CONSENT_CALL_OF_STEP]
+        consent = [each for each in writes if each.kind in CONSENT_CALL_OF_STEP]
+        events = [each for each in writes if each.kind not in CONSENT_CALL_OF_STEP]
         try:
             bodies = await self._bodies(writes)
             confirmed = await _confirm_consent(client, consent, bodies)

@@ -146,7 +146,9 @@ class Replanning:
     def _is_repaired(self, hold: Hold, old: AppliedWorkflow, step: str) -> bool:
         """Checks whether the new version no longer names for a step what the hold is about."""
         cause = hold_cause(hold.cause)
-        if cause.is_about_key or not (cause.is_drift or hold.cause == Cause.GATE_UNREADABLE):
+        if cause.is_about_key or not (
+            cause.is_drift or hold.cause in (Cause.GATE_UNREADABLE, Cause.CONSENT_UNREADABLE)
+        ):
             return False
         if hold.cause in (Cause.PROPERTY_RENAMED, Cause.PROPERTY_VANISHED):
             dropped = dropped_properties(old, hold.step, self._new, step)

@@ -34,6 +34,8 @@ class Batch:
     """The rows of a bulk call; none where they are not known any more."""
     list_id: str | None = None
     """The list that an import job puts its profiles on."""
+    opt_outs_read: int | None = None
+    """When the opt-outs of the people whom it subscribes were read, in milliseconds since 1970, where they were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,17 @@ Called with -1 once a request only waits for an import job: the next run can do 
 """
 
 
+class OptOutsTooOld(Exception):
+    """The opt-outs of a batch were read too long ago by the time that it could be sent; nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The result of sending a batch. `request_id` is that of its request in the journal; None where nothing was
     sent."""
 
     request_id: int | None
-    outcome: Response | KlaviyoError | StaleOperations
+    outcome: Response | KlaviyoError | StaleOperations | OptOutsTooOld
 
 
 class Exchange:
@@ -47,12 +51,16 @@ class Exchange:
         """Sends a batch, as the request that was `opened` for it before, or as a new one.
 
         Raises no error of Klaviyo's. The outcome is `StaleOperations` where some operations wait no longer: a hold or
-        a failure of another request took them away while this one waited for its slot. Nothing was sent then.
+        a failure of another request took them away while this one waited for its slot. Nothing was sent then, and
+        nothing where it is `OptOutsTooOld`.
         """
         to, call, request_id = self._to, batch.request.call, opened
 
         async def open_request() -> None:
             nonlocal request_id
+            read, max_age = batch.opt_outs_read, to.timing.max_opt_outs_age_ms
+            if read is not None and not 0 <= self._clock() - read <= max_age:
+                raise OptOutsTooOld
             if request_id is not None:
                 return
             report_open_requests(1)
@@ -82,7 +90,7 @@ class Exchange:
                 priority=batch.priority,
                 before_attempt=open_request,
             )
-        except (KlaviyoError, StaleOperations) as error:
+        except (KlaviyoError, StaleOperations, OptOutsTooOld) as error:
             return Reply(request_id, error)
         return Reply(request_id, response)
 

@@ -7,15 +7,22 @@ from dataclasses import replace
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
-from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
+from askel_tui.core.addressing import CONSENT_CALL_OF_STEP, CONSENT_CALLS, addressed_identity
 from askel_tui.core.operations import Operation
+from askel_tui.core.opt_outs import MAX_OWN_OPT_OUTS, OwnOptOuts, join_opt_outs
 from askel_tui.core.planning.disposition import Known, refused_time
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.priority import Priority
-from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment
+from askel_tui.klaviyo.reads.profiles import (
+    find_profiles,
+    members_of_list,
+    members_of_segment,
+    read_opt_outs,
+)
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.connected import Connected
@@ -24,6 +31,9 @@ from askel_tui.sync.sending.exchange import Exchange
 from askel_tui.sync.settlement.dispositions import Decided, decide
 from askel_tui.sync.settlement.single_calls import interpret, learned_profiles
 from askel_tui.sync.settlement.values import Retry, Settlement
+
+OWN_OPT_OUT_MS = 15 * 60_000
+"""The time for which an opt-out that was sent from here counts, whether the account shows it or not."""
 
 MIN_UNKNOWN_FOR_IMPORT = 100
 """The number of additions of profiles without a known id from which on an import job makes them."""
@@ -37,6 +47,7 @@ class Preparation:
         self._journal = journal
         self._clock = clock
         self._exchange = exchange
+        self._own_opt_outs: OwnOptOuts | None = None
 
     async def prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Makes the batches of operations that may share a request, after the reads that their call needs."""
@@ -73,6 +84,8 @@ class Preparation:
             and first.destination is not None
         ):
             return await self._withdrawals(operations, priority)
+        if first.call == Call.BULK_SUBSCRIBE_PROFILES:
+            return await self._subscriptions(operations, priority)
         if is_identifying(first):
             return await self._identification(operations, priority)
         return Prepared(self.batches(operations, priority))
@@ -148,6 +161,56 @@ class Preparation:
             operations, lambda stored: Known(member=bool(members.get(identities[stored.seq])))
         )
         return Prepared(self.batches(decided.going, priority), decided.settlements)
+
+    async def _subscriptions(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
+        """Prepares subscriptions: who has opted out is not subscribed again without newer proof.
+
+        Opt-outs are read first, and those that were sent from here count before the account shows them.
+        """
+        asking = [stored for stored in operations if "proof" in stored.operation.body]
+        if not asking:
+            return Prepared(self.batches(operations, priority))
+        identities = {stored.seq: addressed_identity(stored.operation) for stored in asking}
+        own, read = await self._load_own_opt_outs(), self._clock()
+        shown = await read_opt_outs(self._to.client, identities.values(), priority=priority)
+        since = read - OWN_OPT_OUT_MS
+        decided = self.decide(
+            operations,
+            lambda stored: Known(
+                opt_outs=join_opt_outs([shown[identities[stored.seq]], own.find(stored.operation, since)])
+                if stored.seq in identities
+                else None
+            ),
+        )
+        batches = self.batches(decided.going, priority)
+        return Prepared([replace(each, opt_outs_read=read) for each in batches], decided.settlements)
+
+    async def _load_own_opt_outs(self) -> OwnOptOuts:
+        """Loads the opt-outs that were sent from here, at first those that an earlier run has sent."""
+        if self._own_opt_outs is None:
+            self._own_opt_outs = own = OwnOptOuts()
+            since = self._clock() - OWN_OPT_OUT_MS
+            writes, _ = await self._journal.unconfirmed_writes(0, since, MAX_OWN_OPT_OUTS)
+            for write in writes:
+                call = CONSENT_CALL_OF_STEP.get(write.kind)
+                if call is not None and write.connection == self._to.name:
+                    # The entry does not say which channels: all that the person has.
+                    body = {"channels": [*CHANNEL_IDENTIFIER]}
+                    sent = Operation(
+                        write.operation, write.step, write.kind, call, write.profile, write.target, body=body
+                    )
+                    own.note(sent, write.at)
+        return self._own_opt_outs
+
+    def note_sent(self, batch: Batch, settlement: Settlement) -> None:
+        """Notes the consent that a batch has changed, or may have changed, before the account shows it."""
+        if batch.request.call not in CONSENT_CALLS or self._own_opt_outs is None:
+            return
+        written = [each.operation for each in settlement.ended if each.outcome in ("written", "unconfirmed")]
+        if batch.request.call == Call.BULK_UNSUBSCRIBE_PROFILES:
+            written += [stored for held in settlement.held for stored in held.operations]
+        for stored in written:
+            self._own_opt_outs.note(stored.operation, self._clock())
 
     async def _list_calls(self, operations: Sequence[StoredOperation]) -> Prepared:
         """Prepares list calls, which name profiles by id: unknown ones are found, made by an import job, or made one

@@ -28,7 +28,7 @@ from askel_tui.sync.import_jobs.slow_jobs import JobWait
 from askel_tui.sync.sending import batches
 from askel_tui.sync.sending.batches import BULK_CALLS, Batch, Prepared, ProfileUpdates
 from askel_tui.sync.sending.committer import Committer
-from askel_tui.sync.sending.exchange import Exchange, Reply, report_open_requests
+from askel_tui.sync.sending.exchange import Exchange, OptOutsTooOld, Reply, report_open_requests
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
 from askel_tui.sync.sending.preparation import Preparation
 from askel_tui.sync.sending.shared_phones import SharedPhones
@@ -201,6 +201,7 @@ class Sender:
                 if _may_be_written(reply, job):
                     settlement = replace(settlement, may_be_written=True)
                 update.add(await self._committer.commit(reply.request_id, settlement))
+                self._preparation.note_sent(item, settlement)
                 self._phones.learn(settlement.learned_profiles.values())
                 waiting[:0] = self._again(item, settlement)
                 continue
@@ -221,7 +222,7 @@ class Sender:
 
     def _again(self, batch: Batch, settlement: Settlement) -> Sequence[Batch | Sequence[StoredOperation]]:
         """Returns the batches that are sent again right away."""
-        if batch.request.call in PACKED_CALLS:
+        if batch.request.call in PACKED_CALLS or batch.opt_outs_read is not None:
             return settlement.again
         if batch.request.call in BULK_CALLS:
             rest = [batches.remaining_batches(batch, group, self.revision) for group in settlement.again]
@@ -234,6 +235,8 @@ class Sender:
         outcome, sent = reply.outcome, reply.request_id is not None
         if isinstance(outcome, StaleOperations):
             return Settlement(stale=batch.operations)
+        if isinstance(outcome, OptOutsTooOld):
+            return Settlement(again=[batch.operations], again_reason="opt-outs are read again")
         if batch.request.call == Call.BULK_IMPORT_PROFILES:
             return interpret_import(batch.operations, outcome, batch.rows, job)
         if batch.request.call == Call.BULK_CREATE_EVENTS:
@@ -275,7 +278,7 @@ class Sender:
         It is `job`, or the one that the reply names. Where that is lost, any of the account's may be it.
         """
         request, outcome = reply.request_id, reply.outcome
-        if request is None or isinstance(outcome, StaleOperations):
+        if request is None or isinstance(outcome, StaleOperations | OptOutsTooOld):
             return None
         if not isinstance(outcome, KlaviyoError):
             job, began = str(resource_of(outcome.body).get("id") or "") or None, self._clock()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from askel_tui.contract.caps import Caps
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Identity
-from askel_tui.core.planning.disposition import Known, dispose, next_ask
+from askel_tui.core.planning.disposition import UNREADABLE_CONSENT, Known, dispose, next_ask
+from askel_tui.core.problems import CONSENT_REFUSED_KIND
 from askel_tui.store.journal.rows import DelayedOperation, GateAnswer, SettledOperation, StoredOperation
-from askel_tui.sync.settlement.values import Settlement
+from askel_tui.sync.settlement.values import HeldOperations, Settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,16 @@ class Decided:
     ended: Sequence[SettledOperation]
     waiting: Sequence[DelayedOperation] = ()
     """The gates that are asked again later."""
+    unreadable: Sequence[StoredOperation] = ()
+    """The subscriptions of people whose opt-outs can't be read."""
 
     @property
     def settlements(self) -> Sequence[Settlement]:
         """The settlement of the operations that are not sent; none without such operations."""
-        return [Settlement(self.ended)] if self.ended else ()
+        held = []
+        if self.unreadable:
+            held = [HeldOperations(self.unreadable, Cause.CONSENT_UNREADABLE, UNREADABLE_CONSENT)]
+        return [Settlement(self.ended, held=held)] if self.ended or held else ()
 
     def answered(self, members: Mapping[Identity, bool], read: int) -> Settlement:
         """Makes the settlement of gates, of which those that go have let their record through.
@@ -53,17 +60,24 @@ def decide(
     going: list[StoredOperation] = []
     ended: list[SettledOperation] = []
     waiting: list[DelayedOperation] = []
+    unreadable: list[StoredOperation] = []
     for stored in operations:
         is_known = known(stored)
         found = dispose(stored.operation, is_known, now, limits, server_now)
         if found.kind == "skip":
-            ended.append(SettledOperation(stored, "skipped", detail=found.why))
+            kind = CONSENT_REFUSED_KIND if found.refused else None
+            ended.append(SettledOperation(stored, "skipped", detail=found.why, warning=kind))
         elif found.kind == "refuse":
             ended.append(SettledOperation(stored, "failed", detail=found.why))
         elif found.kind == "wait" and is_known.member is not None:
             began = stored.retrying_since or now
             due = next_ask(began, now, stored.operation.body["within"], gate_asks_s)
             waiting.append(DelayedOperation(stored, due, found.why))
+        elif found.kind == "wait" and is_known.opt_outs is not None:
+            unreadable.append(stored)
+        elif found.operation is not None:
+            why = "; ".join(filter(None, ((stored.warning or (None, ""))[1], found.refused)))
+            going.append(replace(stored, operation=found.operation, warning=(CONSENT_REFUSED_KIND, why)))
         else:
             going.append(stored)
-    return Decided(going, ended, waiting)
+    return Decided(going, ended, waiting, unreadable)

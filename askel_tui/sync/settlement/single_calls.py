@@ -94,7 +94,9 @@ def interpret(
     if action.kind == "read_back":
         return _interpret_unknown_consent(operations, action.detail, evidence.written)
     if operations[0].operation.is_gate:
-        return _interpret_unreadable_gate(operations, outcome, action)
+        return _interpret_unreadable(operations, outcome, action)
+    if call == Call.BULK_SUBSCRIBE_PROFILES and not sent:
+        return _interpret_unreadable(operations, outcome, action)
     if call in PACKED_CALLS:
         return _interpret_rejected_list_call(operations, outcome, profile_ids or {})
     if call in CONSENT_CALLS and len(operations) > 1:
@@ -179,12 +181,15 @@ def _interpret_unknown_consent(
     )
 
 
-def _interpret_unreadable_gate(
+def _interpret_unreadable(
     operations: Sequence[StoredOperation], error: KlaviyoError, action: Action
 ) -> Settlement:
-    """Holds gates that could not be read; where an identifier may be the reason, the others are read without it."""
+    """Holds gates and subscriptions for which the account could not be read; where an identifier may be the reason,
+    the others are read without it."""
     if not isinstance(error, InvalidRequest):
-        return Settlement(held=[HeldOperations(operations, Cause.GATE_UNREADABLE, action.detail)])
+        if operations[0].operation.is_gate:
+            return Settlement(held=[HeldOperations(operations, Cause.GATE_UNREADABLE, action.detail)])
+        return Settlement(held=[HeldOperations(operations, Cause.CONSENT_UNREADABLE, action.detail)])
     if len(operations) == 1:
         return failed(operations, error, action.detail)
     return _split(operations, error)

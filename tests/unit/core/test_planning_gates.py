@@ -166,8 +166,8 @@ def test_channels_whose_identifiers_are_missing_are_left_out_and_named() -> None
     # The strict way, which files of the first rules mean without a word.
     for strict in (f"askel: 2\n{steps.replace('Newsletter', 'Newsletter, require: all')}", steps):
         assert problems(happened(), applied(strict)) == [("consent", "channels")] * 2
-    assert [each.field for each in applied(steps).workflow.warnings] == ["channels"]
-    assert applied(f"askel: 2\n{steps}").workflow.warnings == ()
+    assert [each.field for each in applied(steps).workflow.warnings] == ["channels", "subscribe"]
+    assert [each.field for each in applied(f"askel: 2\n{steps}").workflow.warnings] == ["subscribe"]
 
 
 def test_everywhere_takes_consent_away_on_the_list_and_off_it() -> None:

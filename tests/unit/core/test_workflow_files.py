@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -447,9 +448,13 @@ def test_upgrading_puts_the_marker_first_and_changes_nothing_else(text: str, lin
     text = f"# Whose it is\n---\n{text}".replace("\n", line_end)
     found = upgrade_file(text, "w.yaml")
     assert found.problems == ()
-    assert [line for line in found.diff("w.yaml")[2:] if line[0] in "+-"] == ["+askel: 2"]
+    chosen = ["+      refuse: true"] if "subscribe:" in text else []
+    assert [line for line in found.diff("w.yaml")[2:] if line[0] in "+-"] == ["+askel: 2", *chosen]
     upgraded = load(found.after)
-    assert (upgraded.rules, upgraded.steps) == (2, load(text).steps)
+    was = [
+        replace(each, choice="refuse") if isinstance(each, Subscribe) else each for each in load(text).steps
+    ]
+    assert (upgraded.rules, list(upgraded.steps)) == (2, was)
     assert not upgrade_file(found.after, "w.yaml").is_needed
 
 

@@ -94,5 +94,5 @@ def test_the_dry_run_has_these_names_in_this_order() -> None:
         '"totals": {"records": 1, "new": 1, "changed": 0, "unchanged": 0, "skipped": 0, "problems": 0, '
         '"subscribed": 0, "unsubscribed": 0, "added": {"Welcome": 1}, "removed": {}, "events": {}, "flows": {}, '
         '"unknown": 0, "depends": 0, "merges": 0, "already_sent": 0, '
-        '"dropped": 0, "confirmations": 0, "warnings": {}}, "warnings": []}'
+        '"dropped": 0, "confirmations": 0, "lifted": 0, "refused": 0, "warnings": {}}, "warnings": []}'
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.spans import format_span
+from askel_tui.core.workflows.consent_choices import CHOICES
 from askel_tui.core.workflows.model import (
     FIRST_RULES,
     NEWEST_RULES,
@@ -37,7 +38,7 @@ FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "remove_from_list": ("list",),
     "track_event": ("metric", "value", "value_currency", "time"),
     "trigger_flow": ("flow", "list", "metric"),
-    "subscribe": ("channels", "list", "custom_source", "consented_at", "historical", "require"),
+    "subscribe": ("channels", "list", "custom_source", "consented_at", "historical", "require", *CHOICES),
     "unsubscribe": ("channels", "list", "everywhere", "require"),
     "require_segment": ("segment", "member", "within"),
 }
@@ -306,6 +307,10 @@ def _step(step: Step) -> StepDraft:
                 "consented_at": _text(step.consented_at),
                 "historical": "true" if step.historical else "",
                 "require": step.require or "",
+                "consent_at": _text(step.consent_at),
+                "proof": "record" if step.choice == "proof" else "",
+                "resubscribe": "true" if step.choice == "resubscribe" else "",
+                "refuse": "true" if step.choice == "refuse" else "",
             }
         case Unsubscribe():
             given = {

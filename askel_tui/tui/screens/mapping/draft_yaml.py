@@ -65,9 +65,12 @@ def _action(step: StepDraft) -> Any:
     plain: dict[str, Any] = dict(given)
     if "channels" in plain:
         plain["channels"] = split_list(given["channels"])
-    for name in ("member", "historical", "everywhere"):
+    for name in ("member", "historical", "everywhere", "resubscribe", "refuse"):
         if plain.get(name) in ("true", "false"):
             plain[name] = plain[name] == "true"
+    for name in ("resubscribe", "refuse"):
+        if plain.get(name) is False:
+            del plain[name]
     return plain
 
 

@@ -55,7 +55,7 @@ async def edit(mapping: MappingSession, row: DraftRow) -> None:
     """Edits a row: turns a flag, asks for a target, or for a line."""
     draft = mapping.draft
     text = view.row_text(draft, row)
-    if row.name in ("member", "historical", "everywhere"):
+    if row.name in ("member", "historical", "everywhere", "resubscribe", "refuse"):
         put(mapping, row, "false" if text == "true" else "true")
         return
     target_type = view.target_type(draft, row)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.problems import Problem
 from askel_tui.core.targets.pinning import pin_targets
+from askel_tui.core.workflows.consent_choices import missing_choices
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.tui.backend import Backend, queries, services
 from askel_tui.tui.preferences.session import Session
@@ -294,5 +295,6 @@ class MappingSession:
         found = list(problems) if self.draft.name or self.is_dirty else []
         if workflow is not None and self.catalog is not None:
             pinned = pin_targets(workflow, self.catalog, only_lists=self._only_lists, revision=self._revision)
-            found += [*pinned.problems, *workflow.warnings, *pinned.warnings]
+            found += [*missing_choices(workflow, "workflow"), *pinned.problems, *pinned.warnings]
+            found += workflow.warnings
         return found

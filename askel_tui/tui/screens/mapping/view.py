@@ -21,7 +21,7 @@ IDENTIFIER_PREFIX = "profile."
 
 CLEAR_LABELS = {"null": "clears on null", "missing": "clears if missing", "both": "clears"}
 """What a field says of when it clears."""
-EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at")
+EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at", "consent_at")
 """The fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
 
 SECTION_BY_TARGET_TYPE = {
