@@ -123,5 +123,5 @@ def test_upgrading_writes_a_choice_where_there_is_none(choice: str, line: str, l
     assert not upgrade_file(found.after, "w.yaml").is_needed
 
 
-def test_upgrading_never_subscribes_again_unless_it_is_told_to() -> None:
+def test_upgrading_subscribes_nobody_again_without_a_word() -> None:
     assert "refuse: true, channels" in upgrade_file(of_steps(STEP % ""), "w.yaml").after
