@@ -90,7 +90,7 @@ def dispose(
         case Call.REMOVE_PROFILES_FROM_LIST if known.exists is False:
             return Disposition("skip", "no such profile: nothing to remove")
         case Call.BULK_SUBSCRIBE_PROFILES:
-            return _dispose_subscription(operation, known, now)
+            return _dispose_subscription(operation, known, now if server_now is None else server_now)
         case Call.BULK_UNSUBSCRIBE_PROFILES if operation.destination is not None and known.member is False:
             target = operation.destination.name
             return Disposition("skip", f"not on {target}: Klaviyo would unsubscribe the profile everywhere")

@@ -173,8 +173,8 @@ class Preparation:
         identities = {stored.seq: addressed_identity(stored.operation) for stored in asking}
         own, read = await self._load_own_opt_outs(), self._clock()
         shown = await read_opt_outs(self._to.client, identities.values(), priority=priority)
-        since = read - OWN_OPT_OUT_MS
-        decided = self.decide(
+        since = self._server_now() - OWN_OPT_OUT_MS
+        decided = await self.decide(
             operations,
             lambda stored: Known(
                 opt_outs=join_opt_outs([shown[identities[stored.seq]], own.find(stored.operation, since)])
@@ -199,7 +199,7 @@ class Preparation:
                     sent = Operation(
                         write.operation, write.step, write.kind, call, write.profile, write.target, body=body
                     )
-                    own.note(sent, write.at)
+                    own.note(sent, write.at + self._server_now() - self._clock())
         return self._own_opt_outs
 
     def note_sent(self, batch: Batch, settlement: Settlement) -> None:
@@ -210,7 +210,12 @@ class Preparation:
         if batch.request.call == Call.BULK_UNSUBSCRIBE_PROFILES:
             written += [stored for held in settlement.held for stored in held.operations]
         for stored in written:
-            self._own_opt_outs.note(stored.operation, self._clock())
+            self._own_opt_outs.note(stored.operation, self._server_now())
+
+    def _server_now(self) -> int:
+        """Returns Klaviyo's time, where it is known to be another one than the machine's."""
+        found = self._to.client.server_time()
+        return self._clock() if found is None else found
 
     async def _list_calls(self, operations: Sequence[StoredOperation]) -> Prepared:
         """Prepares list calls, which name profiles by id: unknown ones are found, made by an import job, or made one
