@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.cli.output import put, put_message, put_table
-from askel_tui.contract.endpoints import describe_service
+from askel_tui.contract.revisions import RevisionStatus, describe, describe_service, status
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
         "account": document.account,
         "account_name": document.account_name,
         "revision": document.revision,
-        "served": describe_service(document.revision),
+        "served": describe_service(document.revision, _today()),
+        "revision_status": status(document.revision, _today()).value,
+        "revision_note": describe(document.revision, _today()),
         "accept_retired": document.accept_retired,
         "key": document.key,
         "customer": document.customer,
@@ -36,8 +39,13 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
 
 
 def revision_cell(document: ConnectionDoc) -> str:
-    """Returns a connection's revision, and how it is served where it is retired."""
-    return ", ".join(filter(None, (document.revision, describe_service(document.revision))))
+    """Returns a connection's revision, and what it is today where it is no longer stable."""
+    stable = status(document.revision, _today()) is RevisionStatus.STABLE
+    return document.revision if stable else f"{document.revision}, {describe(document.revision, _today())}"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Caps of single fields and objects per revision, and the names of a profile's standard attributes. Pure.
 
 Limits of whole calls (items, bytes) are in `endpoints`. A size in bytes takes the smaller reading of KB and
-MB: what fits 1000 fits 1024. A retired revision has the stricter caps of itself and of the one serving it.
+MB: what fits 1000 fits 1024. Caps have only ever grown, so a revision's own are also within those of what serves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass
+from functools import cache
+
+from askel_tui.contract.revisions import REVISIONS, Ability, can
 
 _BYTES_PER_KB = 1000
 _BYTES_PER_MB = 1_000_000
@@ -47,13 +48,6 @@ class Caps:
     """The largest number of days by which an event may lie ahead of now: one year (docs/klaviyo.md 3.4)."""
 
 
-_NEWEST = Caps()
-_EARLIER = replace(_NEWEST, event_properties=300, event_year_floor=2001)
-
-_CAPS: Mapping[str, Caps] = MappingProxyType(
-    {"2024-02-15": _EARLIER, "2025-01-15": _EARLIER, "2026-07-15": _NEWEST}
-)
-
 DROPPED_EVENT_DOMAINS = frozenset({"example.com", "example.net", "example.org", "test.com"})
 """The domains of e-mail addresses of which Klaviyo accepts events and keeps none (docs/klaviyo.md 3.3)."""
 
@@ -74,18 +68,23 @@ LOCATION = (
 _TOP = ("first_name", "last_name", "organization", "title", "image")
 _DOTTED = tuple(f"location.{name}" for name in LOCATION)
 
-STANDARD_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "2024-02-15": (*_TOP, *_DOTTED),
-        "2025-01-15": (*_TOP, "locale", *_DOTTED),
-        "2026-07-15": (*_TOP, "locale", *_DOTTED),
-    }
-)
-"""A profile's writable attributes, dotted; identifiers and `properties` aside (`locale`: docs/klaviyo.md 0.4)."""
+ALL_STANDARD_ATTRIBUTES = tuple(sorted((*_TOP, "locale", *_DOTTED)))
+"""A profile's writable attributes of any revision, dotted; identifiers and `properties` aside."""
 
 
+@cache
+def standard_attributes(revision: str) -> frozenset[str]:
+    """Returns a profile's writable attributes at a revision, dotted; identifiers and `properties` aside."""
+    has_locale = can(revision, Ability.PROFILE_LOCALE)
+    return frozenset(name for name in ALL_STANDARD_ATTRIBUTES if has_locale or name != "locale")
+
+
+@cache
 def caps(revision: str) -> Caps:
     """Returns the caps of a revision. Raises `LookupError` for one that the contract data does not hold."""
-    if revision not in _CAPS:
-        raise LookupError(f"No caps are known for revision {revision}; known are {', '.join(_CAPS)}.")
-    return _CAPS[revision]
+    if revision not in REVISIONS:
+        raise LookupError(f"No caps are known for revision {revision}; known are {', '.join(REVISIONS)}.")
+    return Caps(
+        event_properties=400 if can(revision, Ability.EVENT_PROPERTIES_400) else 300,
+        event_year_floor=1991 if can(revision, Ability.EVENTS_FROM_1990) else 2001,
+    )

@@ -1,7 +1,7 @@
 """Dialects: the request bodies of one revision. Pure.
 
-A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (docs/klaviyo.md 0.3). One call
-cannot be both: unsubscribing takes no `subscriptions` at 2024-02-15, and needs them at 2025-01-15. They are sent.
+A body is valid at its revision and at those that serve it once it is retired (docs/klaviyo.md 0.3). One call cannot
+be both: unsubscribing takes no `subscriptions` at 2024-02-15, and needs them since 2025-01-15. They are sent.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract import bodies
 from askel_tui.contract.bodies import Inexpressible
 from askel_tui.contract.calls import Call
-from askel_tui.contract.caps import STANDARD_ATTRIBUTES
-from askel_tui.contract.endpoints import REVISIONS, endpoint
+from askel_tui.contract.caps import standard_attributes
+from askel_tui.contract.endpoints import endpoint
+from askel_tui.contract.revisions import REVISIONS, Ability, can
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,17 +57,17 @@ class Dialect:
     )
 
     def __init__(self, revision: str) -> None:
-        newest = revision == "2026-07-15"
         self.revision = revision
-        self.has_backfill = newest
-        """True if an event may say that it must not fire flows (docs/klaviyo.md 0.4: from 2026-04-15)."""
-        self.has_historical_consent = revision != "2024-02-15"
-        """True if consent may be dated: `historical_import` (docs/klaviyo.md 0.4: from 2024-07-15)."""
-        self.subscribe_channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
+        self.has_backfill = can(revision, Ability.EVENT_BACKFILL)
+        """True if an event may say that it must not fire flows."""
+        self.has_historical_consent = can(revision, Ability.HISTORICAL_CONSENT)
+        """True if consent may be dated: `historical_import`."""
+        further = (("whatsapp", Ability.WHATSAPP_CONSENT), ("push", Ability.PUSH_CONSENT))
+        self.subscribe_channels = ("email", "sms", *(name for name, needs in further if can(revision, needs)))
         """The channels that a profile can be subscribed to."""
         self.unsubscribe_channels = self.subscribe_channels[:3]
         """The channels that a profile can be unsubscribed from. Push needs device tokens, which Askel does not hold."""
-        top = {name for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
+        top = {name for name in standard_attributes(revision) if "." not in name}
         self._attributes = frozenset(top | {"location"})
 
     def __repr__(self) -> str:

@@ -12,20 +12,27 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from askel_tui.contract.revisions import NEWEST, REVISIONS, binding_revisions
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-REVISIONS = ("2024-02-15", "2025-01-15", "2026-07-15")
-"""The revisions that the program speaks, oldest first. The contract data may hold newer ones."""
+__all__ = [
+    "NEWEST",
+    "REVISIONS",
+    "SELECTABLE",
+    "Endpoint",
+    "Extra",
+    "NotInRevision",
+    "Window",
+    "common_endpoints",
+    "endpoint",
+    "endpoints",
+    "published_endpoints",
+]
 
-SELECTABLE = ("2024-02-15", "2026-07-15")
+SELECTABLE = REVISIONS
 """The revisions that a connection may pin."""
-
-NEWEST = REVISIONS[-1]
-"""The revision that new connections pin."""
-
-RETIRED: Mapping[str, str] = MappingProxyType({"2024-02-15": "2025-01-15"})
-"""The retired revisions, each with the one that serves it today: the oldest live one (docs/klaviyo.md 0.3)."""
 
 
 class NotInRevision(LookupError):
@@ -97,8 +104,7 @@ class Endpoint:
 
 
 def endpoint(revision: str, name: str) -> Endpoint:
-    """Returns the endpoint as a caller may use it: a retired revision also keeps to the limits of the one that serves
-    it.
+    """Returns the endpoint as a caller may use it: within the limits of its revision and of those that will serve it.
 
     Raises `NotInRevision` (a `LookupError`) when the revision has no such endpoint, `LookupError` for a
     revision that the data does not hold.
@@ -111,13 +117,18 @@ def endpoint(revision: str, name: str) -> Endpoint:
 
 @cache
 def endpoints(revision: str) -> Mapping[str, Endpoint]:
-    """Returns all endpoints of a revision by name, within the limits of the one that serves it."""
-    table = published_endpoints(revision)
-    if revision not in RETIRED:
-        return table
-    today = published_endpoints(RETIRED[revision])
-    common = {name: _stricter(one, today[name]) for name, one in table.items() if name in today}
-    return MappingProxyType(common)
+    """Returns all endpoints of a revision by name, within the limits of all that will serve it."""
+    return common_endpoints(binding_revisions(revision) if revision in REVISIONS else (revision,))
+
+
+@cache
+def common_endpoints(revisions: tuple[str, ...]) -> Mapping[str, Endpoint]:
+    """Returns the endpoints that all of the revisions have: those of the first, within the limits of all."""
+    table = published_endpoints(revisions[0])
+    for each in revisions[1:]:
+        further = published_endpoints(each)
+        table = {name: _stricter(one, further[name]) for name, one in table.items() if name in further}
+    return MappingProxyType(dict(table))
 
 
 @cache
@@ -126,17 +137,6 @@ def published_endpoints(revision: str) -> Mapping[str, Endpoint]:
     if revision not in REVISIONS:
         raise LookupError(f"The contract data holds no revision {revision}; it holds {', '.join(REVISIONS)}.")
     return MappingProxyType({name: _endpoint(name, row) for name, row in _data()[revision].items()})
-
-
-def serving_revision(revision: str) -> str:
-    """Returns the revision that today serves a call which names this one (docs/klaviyo.md 0.3)."""
-    return RETIRED.get(revision, revision)
-
-
-def describe_service(revision: str) -> str:
-    """Describes how a revision is served today, where that is by another one's rules; else empty."""
-    serving = serving_revision(revision)
-    return "" if serving == revision else f"retired, served as {serving}"
 
 
 @cache
@@ -164,29 +164,29 @@ def _windows(rows: Iterable[tuple[int, int]]) -> tuple[Window, ...]:
     return tuple(Window(limit, seconds) for limit, seconds in rows)
 
 
-def _stricter(written: Endpoint, today: Endpoint) -> Endpoint:
+def _stricter(written: Endpoint, other: Endpoint) -> Endpoint:
     """Combines two revisions' data of an endpoint: that of `written`, within the limits of both."""
     both = {part.name: getattr(written, part.name) for part in fields(Endpoint)}
     for key in ("page_default", "page_max", "max_items", "max_bytes", "max_item_bytes"):
-        both[key] = min((v for v in (both[key], getattr(today, key)) if v is not None), default=None)
+        both[key] = min((v for v in (both[key], getattr(other, key)) if v is not None), default=None)
     for key in ("filters", "additional_fields"):
-        both[key] = _common(both[key], getattr(today, key))
+        both[key] = _common(both[key], getattr(other, key))
     for key in ("sort", "include"):
-        both[key] = tuple(value for value in both[key] if value in getattr(today, key))
-    both["page_size_allowed"] = written.page_size_allowed and today.page_size_allowed
-    both["windows"] = _tighter((*written.windows, *today.windows))
-    conditions = {(one.parameter, one.value): one for one in (*written.extras, *today.extras)}
+        both[key] = tuple(value for value in both[key] if value in getattr(other, key))
+    both["page_size_allowed"] = written.page_size_allowed and other.page_size_allowed
+    both["windows"] = _tighter((*written.windows, *other.windows))
+    conditions = {(one.parameter, one.value): one for one in (*written.extras, *other.extras)}
     both["extras"] = tuple(conditions.values())
-    both["scopes"] = tuple(sorted({*written.scopes, *today.scopes}))
-    both["success"] = tuple(dict.fromkeys((*written.success, *today.success)))
+    both["scopes"] = tuple(sorted({*written.scopes, *other.scopes}))
+    both["success"] = tuple(dict.fromkeys((*written.success, *other.success)))
     return Endpoint(**both)
 
 
 def _common(
-    written: Mapping[str, tuple[str, ...]], today: Mapping[str, tuple[str, ...]]
+    written: Mapping[str, tuple[str, ...]], other: Mapping[str, tuple[str, ...]]
 ) -> Mapping[str, tuple[str, ...]]:
     shared = {
-        key: tuple(value for value in values if value in today.get(key, ()))
+        key: tuple(value for value in values if value in other.get(key, ()))
         for key, values in written.items()
     }
     return MappingProxyType({key: values for key, values in shared.items() if values})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
+from askel_tui.contract.revisions import NEWEST, RELEASES, REVISIONS, RevisionStatus, describe, status
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.hold_causes import KEY_CAUSES
@@ -22,6 +23,7 @@ from askel_tui.store.state.documents import ConnectionDoc, check_connection_name
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance, account_key
+from askel_tui.text.times import utc_day
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
@@ -49,13 +51,10 @@ class RetiredRevision(ConnectionRefused):
         self.question = question
 
 
-def check_retired(revision: str, accept_retired: bool) -> None:
+def check_retired(revision: str, accept_retired: bool, today: date) -> None:
     """Checks that somebody agreed to a revision that is retired. Raises `RetiredRevision`."""
-    serving = serving_revision(revision)
-    if serving != revision and not accept_retired:
-        raise RetiredRevision(
-            f"Revision {revision} is retired: Klaviyo serves it as {serving}, or not at all."
-        )
+    if status(revision, today) is RevisionStatus.RETIRED and not accept_retired:
+        raise RetiredRevision(f"Revision {revision} is {describe(revision, today)}, or not served at all.")
 
 
 async def connect(
@@ -84,7 +83,7 @@ async def connect(
             f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
             f"`askel disconnect {name}` takes it away"
         )
-    check_retired(revision, accept_retired)
+    check_retired(revision, accept_retired, utc_day(instance.clock()))
     await check_addresses(notify)
     secrets = instance.secrets()
     check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}", accept_retired)
@@ -225,10 +224,12 @@ async def _check_unstored_key(
 
 
 def _check_revision(revision: str) -> str:
-    if revision in SELECTABLE:
+    if revision in REVISIONS:
         return revision
-    guess = did_you_mean(revision, SELECTABLE)
-    hint = f"did you mean {guess}?" if guess else f"it can be {' or '.join(SELECTABLE)}"
+    guess = None if revision in RELEASES else did_you_mean(revision, REVISIONS)
+    hint = f"did you mean {guess}?" if guess else f"it can be {' or '.join(REVISIONS)}"
+    if revision in RELEASES:
+        hint = f"Klaviyo released it, but this Askel does not hold its rules; {hint}"
     raise ConnectionRefused(f"revision {revision} can't be pinned: {hint}")
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from askel_tui.contract.endpoints import NotInRevision, describe_service, endpoint
+from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.contract.revisions import RevisionStatus, describe, describe_service
+from askel_tui.contract.revisions import status as revision_status
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.services.notices import DeliveryStatus, read_delivery_states
@@ -18,6 +20,7 @@ from askel_tui.store.state.documents import WorkflowDoc
 from askel_tui.sync.backlogs import Backlog, read_backlogs
 from askel_tui.sync.import_jobs.slow_jobs import current_slow_jobs
 from askel_tui.sync.instance import FOREIGN_USE_KIND, Instance, account_key
+from askel_tui.text.times import utc_day
 
 BUDGET_WINDOW_MS = 60_000
 
@@ -46,6 +49,10 @@ class ConnectionStatus:
     """The number of lines and messages that were refused as no records; they are kept under `refused/`."""
     served: str = ""
     """How the revision is served, where it is retired."""
+    revision_status: str = RevisionStatus.STABLE.value
+    """What Klaviyo calls the revision today: `stable`, `deprecated` or `retired`."""
+    revision_note: str = ""
+    """The status in words: until when, and what serves a retired one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
     }
     connections = instance.state.connections()
     no_records = await instance.journal.refused_counts()
+    today = utc_day(instance.clock())
     return Status(
         DaemonStatus(pid is not None, pid or None),
         tuple(
@@ -159,7 +167,9 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
                 doc.revision,
                 refused.get(doc.name, "connected"),
                 no_records.get(doc.name, 0),
-                describe_service(doc.revision),
+                describe_service(doc.revision, today),
+                revision_status(doc.revision, today).value,
+                describe(doc.revision, today),
             )
             for doc in connections
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -10,6 +10,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def utc_datetime(ms: int) -> datetime:
     """Converts a time to a `datetime` in UTC. Raises `OverflowError` outside of the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=ms)
+
+
+def utc_day(ms: int) -> date:
+    """Returns the day of a time, in UTC."""
+    return utc_datetime(ms).date()
 
 
 def to_rfc3339(ms: int) -> str:

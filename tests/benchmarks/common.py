@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from askel_tui.contract.endpoints import NEWEST, endpoint, serving_revision
+from askel_tui.contract.endpoints import NEWEST, endpoint
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.sync.instance import open_instance
@@ -116,7 +116,7 @@ async def prepare(
             key,
             NAME,
             revision=revision,
-            accept_retired=serving_revision(revision) != revision,
+            accept_retired=revision != NEWEST,
         )
         await workflows.apply(instance, source, f"{NAME}.yaml", NAME)
         await workflows.activate(instance, NAME, NAME)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from askel_tui.contract.revisions import NEWEST
 from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess
 
@@ -27,7 +28,7 @@ def test_connecting_shows_account_scopes_and_catalog(askel: Askel) -> None:
     assert "14 lists" in shown.stdout
     assert askel.key not in shown.output
     (one,) = askel.json("connections")["connections"]
-    assert (one["name"], one["customer"], one["revision"]) == ("maple-ember", "Maple", "2026-07-15")
+    assert (one["name"], one["customer"], one["revision"]) == ("maple-ember", "Maple", NEWEST)
     assert one["key"].startswith("sha256:")
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.contract.endpoints import SELECTABLE, serving_revision
+from askel_tui.contract.revisions import NEWEST
 from tests.support.askel import Inside
 from tests.support.files import EXAMPLES
+from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
 from tests.support.thinning import first_only
@@ -63,10 +64,10 @@ def sh(fresh: SandboxProcess, tmp_path: Any) -> Shell:
 
 @pytest.mark.slow
 def test_it_is_the_same_with_a_process_for_each_command(fresh: SandboxProcess, tmp_path: Path) -> None:
-    _rehearse_and_go_live(Shell(tmp_path / "home", fresh.url, fresh.key), fresh, SELECTABLE[-1])
+    _rehearse_and_go_live(Shell(tmp_path / "home", fresh.url, fresh.key), fresh, OLDEST_AND_NEWEST[-1])
 
 
-@pytest.mark.parametrize("revision", first_only(SELECTABLE[::-1]))
+@pytest.mark.parametrize("revision", first_only(OLDEST_AND_NEWEST[::-1]))
 def test_what_the_dry_run_announced_is_what_the_account_then_holds(
     sh: Shell, fresh: SandboxProcess, revision: str
 ) -> None:
@@ -74,7 +75,7 @@ def test_what_the_dry_run_announced_is_what_the_account_then_holds(
 
 
 def _rehearse_and_go_live(sh: Shell, fresh: SandboxProcess, revision: str) -> None:
-    accept = ["--accept-retired"] if serving_revision(revision) != revision else []
+    accept = ["--accept-retired"] if revision != NEWEST else []
     sh.connect("maple-ember", "--revision", revision, *accept)
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")

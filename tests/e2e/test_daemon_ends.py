@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.store.locks import owner_pid
 from tests.support.bad_days import WELCOME
 from tests.support.homes import prepare, read_end
+from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, end, kill
 from tests.support.workbench import points
@@ -36,7 +36,7 @@ def _wait(process: subprocess.Popen[str], true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize("revision", OLDEST_AND_NEWEST)
 def test_sigterm_under_load_ends_soon_and_leaves_nothing_in_doubt(
     sandbox: SandboxProcess, tmp_path: Path, revision: str
 ) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.homes import prepare, read_end
+from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
 from tests.support.workbench import example
@@ -115,7 +115,7 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize("revision", OLDEST_AND_NEWEST)
 def test_the_end_is_that_of_an_undisturbed_run(
     sandbox: SandboxProcess, tmp_path: Path, revision: str, run: int
 ) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE
+from askel_tui.contract.endpoints import NEWEST
 from tests.support.homes import prepare, read_end, release, take
 from tests.support.mixed_load import WORKFLOWS, MixedLoad
 from tests.support.processes import children
+from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
 from tests.support.workbench import example
@@ -106,7 +107,7 @@ def _opt_ins(log: list[dict[str, Any]]) -> Counter[str]:
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_the_end_is_exactly_right(sandbox: SandboxProcess, tmp_path: Path, chunk: int) -> None:
-    revision = SELECTABLE[chunk % len(SELECTABLE)]
+    revision = OLDEST_AND_NEWEST[chunk % len(OLDEST_AND_NEWEST)]
     chance, load = random.Random(f"kills {chunk}"), MixedLoad(chunk)
     sandbox.control("POST", "profiles", {"profiles": load.profiles()})
     sandbox.control("PATCH", "settings", _reading_of_repeats(chunk))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from askel_tui.contract.endpoints import NEWEST, published_endpoints, serving_revision
+from askel_tui.contract.endpoints import NEWEST, published_endpoints
+from askel_tui.contract.revisions import serving_revision
 from tests.support.openapi import response_problems
 
 if TYPE_CHECKING:
@@ -101,7 +103,9 @@ class Api:
         target = str(URL(path, encoded=True).with_query(dict(query or {})))
         data = None if body is None else json.dumps(body).encode()
         answer = await self.raw(at.method, target, body=data, revision=revision)
-        by = revision if self.sandbox.world.settings.retired == "serve" else serving_revision(revision)
+        settings = self.sandbox.world.settings
+        day = date.fromisoformat(settings.today) if settings.today else datetime.now(UTC).date()
+        by = revision if settings.retired == "serve" else serving_revision(revision, day)
         if answer.status < 300:
             sparse = any(key.startswith("fields") for key in query or {})
             problems = response_problems(by, name, answer.status, answer.body, sparse=sparse)

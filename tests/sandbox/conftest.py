@@ -26,6 +26,7 @@ async def api(sandbox: RunningSandbox) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture
 async def api24(sandbox: RunningSandbox) -> AsyncIterator[Api]:
-    """A caller at 2024-02-15, served as 2025-01-15."""
+    """A caller at 2024-02-15 on a day on which it is served as 2025-01-15."""
+    sandbox.world.change_settings({"today": "2026-12-01"})
     async with api_of(sandbox, "2024-02-15") as one:
         yield one

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from askel_tui.contract.revisions import NEWEST
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.sandbox.http import control_groups
@@ -122,7 +123,7 @@ class _Run:
         first.mkdir()
         self.process = self.born(first)
         try:
-            await connections.connect(self.process.instance, CONNECTION, KEY, ACTOR, revision="2026-07-15")
+            await connections.connect(self.process.instance, CONNECTION, KEY, ACTOR, revision=NEWEST)
             for workflow in VERSIONS:
                 await self.apply(workflow, 0)
             self.process.start_engine()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from askel_tui.contract.endpoints import serving_revision
+from askel_tui.contract.revisions import NEWEST
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -50,7 +50,7 @@ def prepare(
     records: Iterable[Mapping[str, Any]] = (),
     *,
     files: Iterable[Path] = (),
-    revision: str = "2026-07-15",
+    revision: str = NEWEST,
 ) -> None:
     """Connects, applies and activates workflows (YAML), and takes records in."""
 
@@ -62,7 +62,7 @@ def prepare(
                 shell.key,
                 ACTOR,
                 revision=revision,
-                accept_retired=serving_revision(revision) != revision,
+                accept_retired=revision != NEWEST,
             )
             for text in texts:
                 done = await workflows.apply(instance, text, "test.yaml", ACTOR)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES
+from askel_tui.contract.caps import LOCATION, standard_attributes
 from askel_tui.contract.endpoints import SELECTABLE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ identifiers = st.fixed_dictionaries(
 def attributes(revision: str, *, clearing: bool) -> st.SearchStrategy[dict[str, Any]]:
     value = texts | st.none() if clearing else texts
     coordinate = value | st.floats(-90, 90)
-    top = {name: value for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
+    top = {name: value for name in standard_attributes(revision) if "." not in name}
     fields = {name: coordinate if name in ("latitude", "longitude") else value for name in LOCATION}
     location = st.fixed_dictionaries({}, optional=fields)
     return st.fixed_dictionaries({}, optional={**top, "location": location})

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from askel_tui.contract.revisions import NEWEST as NEWEST
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.retries import RetryPolicy
 from tests.support.openapi import validate_call
@@ -18,7 +19,6 @@ from tests.support.openapi import validate_call
 KEY = "pk_0123456789abcdef0123456789abcdef01"
 """A key of the usual shape; it must never be seen again."""
 
-NEWEST = "2026-07-15"
 OLD = "2024-02-15"
 
 

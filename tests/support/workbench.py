@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.contract.endpoints import serving_revision
+from askel_tui.contract.revisions import NEWEST
 from askel_tui.klaviyo.retries import RetryPolicy
 from askel_tui.sandbox.http import control_groups
 from askel_tui.sandbox.http.server import RunningSandbox
@@ -167,7 +167,7 @@ class Workbench:
 
 @asynccontextmanager
 async def workbench(
-    home: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, *, revision: str = "2026-07-15"
+    home: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, *, revision: str = NEWEST
 ) -> AsyncIterator[Workbench]:
     """A connected instance in `home`."""
     monkeypatch.setenv("ASKEL_HOME", str(home))
@@ -181,7 +181,7 @@ async def workbench(
             sandbox.key,
             ACTOR,
             revision=revision,
-            accept_retired=serving_revision(revision) != revision,
+            accept_retired=revision != NEWEST,
         )
         bench = Workbench(instance, sandbox)
         bench.set_timing(first_retry_wait_ms=20, max_retry_wait_ms=100)

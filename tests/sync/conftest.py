@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from askel_tui.contract.endpoints import SELECTABLE
+from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     """Leaves what only repeats at an older revision to the proofs."""
     for item in items:
         revision = getattr(item, "callspec", None) and item.callspec.params.get("either")  # type: ignore[attr-defined]
-        if revision in SELECTABLE[:-1] and not any(each in item.nodeid for each in BOTH_MATTER):
+        if revision in OLDEST_AND_NEWEST[:-1] and not any(each in item.nodeid for each in BOTH_MATTER):
             item.add_marker(pytest.mark.slow)
 
 
@@ -38,7 +38,7 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         one.assert_valid_requests()
 
 
-@pytest_asyncio.fixture(params=SELECTABLE)
+@pytest_asyncio.fixture(params=OLDEST_AND_NEWEST)
 async def either(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Workbench]:

@@ -49,6 +49,7 @@ async def test_a_retired_revision_is_one_notice_and_goes_on_by_itself_at_another
 
 async def test_what_is_accepted_is_served_forward(bench: Workbench) -> None:
     await bench.apply(WELCOME)
+    bench.sandbox.world.change_settings({"today": "2026-12-01"})
     bench.instance.state.change_connection(NAME, revision="2024-02-15", accept_retired=True)
     await bench.take([points(1)])
     await bench.drain()

@@ -21,6 +21,7 @@ from askel_tui.sandbox.state.seed import FULL_KEY
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.plain_input import PlainInput
+from tests.support.frozen import begin_there
 from tests.support.thinning import first_only
 from tests.support.workbench import NAME, Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
@@ -41,8 +42,11 @@ def steady(shown: str) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
-    """The connection, its account, its scopes."""
+async def test_what_it_shows(
+    console: Console, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection, its account, what its revision is on that day, its scopes."""
+    begin_there(monkeypatch)
     async with console(size=size, first="connections") as (app, _, _):
         assert_snapshot(steady(text_of(app)), f"connections-{size[0]}x{size[1]}")
 
@@ -76,6 +80,7 @@ async def test_a_second_connection_is_set_up(
     console: Console, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Name, key, a check that shows the scopes, lists, notices, connected; the budget is shared."""
+    begin_there(monkeypatch)
     apprise = ModuleType("apprise")
     monkeypatch.setattr(apprise, "Apprise", lambda: SimpleNamespace(add=lambda url: True), raising=False)
     monkeypatch.setitem(sys.modules, "apprise", apprise)

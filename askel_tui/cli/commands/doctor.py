@@ -16,9 +16,11 @@ import click
 from askel_tui import __version__
 from askel_tui.cli.common import asynchronous, exit_with, json_option
 from askel_tui.cli.output import put_json, put_message, put_table
+from askel_tui.contract.revisions import RevisionStatus, describe
+from askel_tui.contract.revisions import status as revision_status
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.text.numbers import pluralize
-from askel_tui.text.times import describe_clock
+from askel_tui.text.times import describe_clock, utc_day
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
@@ -152,6 +154,7 @@ async def _instance_findings() -> list[Finding]:
             findings.append(await _import_job_finding(instance))
             findings.append(await _notices_finding(instance))
             findings.append(_run_check("state", lambda: _check_state(instance)))
+            findings += _revision_findings(instance)
             keys = await asyncio.to_thread(_run_check, "keys", lambda: instance.secrets().backend_name)
             findings += [keys, _run_check("daemon", lambda: _check_daemon(instance))]
             if all(finding.ok for finding in findings):
@@ -195,6 +198,20 @@ async def _notices_finding(instance: Instance) -> Finding:
         listed = "; ".join(f"{each.address}: {each.error}" for each in failing)
         return Finding("notices", False, f"can't be delivered to {listed} (`askel notify test` tries it)")
     return Finding("notices", True, f"{pluralize(len(states), 'address', 'addresses')}, all delivered")
+
+
+def _revision_findings(instance: Instance) -> list[Finding]:
+    """Names the connections whose revision is no longer stable; wrong is one that is retired, and not accepted so."""
+    today = utc_day(instance.clock())
+    return [
+        Finding(
+            f"revision of {doc.name}",
+            doc.accept_retired or status is not RevisionStatus.RETIRED,
+            f"{doc.revision}, {describe(doc.revision, today)}",
+        )
+        for doc in instance.state.connections()
+        if (status := revision_status(doc.revision, today)) is not RevisionStatus.STABLE
+    ]
 
 
 def _check_state(instance: Instance) -> str:

@@ -11,6 +11,7 @@ from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import asynchronous, json_option, open_instance
 from askel_tui.cli.output import bold, format_cell, put, put_json, put_message, put_table
+from askel_tui.contract.revisions import RevisionStatus
 from askel_tui.core.problems import WARNING_TEXTS
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_age, to_rfc3339
@@ -66,8 +67,8 @@ def _show(status: Status, now: int) -> None:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
     _put_section("connections", ("name", "account", "revision", "state"), status.connections)
     for connection in status.connections:
-        if connection.served:
-            put(f"{connection.name}: revision {connection.revision} is {connection.served}")
+        if connection.revision_status != RevisionStatus.STABLE:
+            put(f"{connection.name}: revision {connection.revision} is {connection.revision_note}")
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
     _put_section("workflows, counts of operations", names, status.workflows)
     for connection in status.connections:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.contract.caps import STANDARD_ATTRIBUTES
+from askel_tui.contract.caps import ALL_STANDARD_ATTRIBUTES
 from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, fold_email
 from askel_tui.core.opt_outs import OptOuts, join_opt_outs, lifted_by
 
-_MERGED_ATTRIBUTES = frozenset(chain(IDENTIFIERS, *STANDARD_ATTRIBUTES.values()))
+_MERGED_ATTRIBUTES = frozenset((*IDENTIFIERS, *ALL_STANDARD_ATTRIBUTES))
 """The attributes that a merge moves; the others in an answer are Klaviyo's own."""
 
 _NO_VALUE = (None, "NEVER_SUBSCRIBED")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from askel_tui.contract.caps import STANDARD_ATTRIBUTES
+from askel_tui.contract.caps import standard_attributes
 from askel_tui.contract.dialects import dialect
 from askel_tui.core.catalog import API_INTEGRATION, StepTargets
 from askel_tui.core.operations import Target
@@ -278,7 +278,7 @@ class _StepPinner:
         step, revision_dialect = self.step, dialect(revision)
         if isinstance(step, UpsertProfile):
             for name in step.attributes:
-                if name not in STANDARD_ATTRIBUTES[revision]:
+                if name not in standard_attributes(revision):
                     self.add_problem(name, f"no standard attribute of a profile at revision {revision}")
         if isinstance(step, Subscribe | Unsubscribe):
             known = (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from askel_tui.contract.caps import STANDARD_ATTRIBUTES, Caps
+from askel_tui.contract.caps import ALL_STANDARD_ATTRIBUTES, Caps
 from askel_tui.core.expressions.expression import Expression, text_literal
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import did_you_mean
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
     from askel_tui.core.workflows.model import Require, Step
     from askel_tui.core.workflows.node_reader import NodeReader
-
-ALL_STANDARD_ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUTES.values()))))
-"""The standard attributes of any revision. Pinning checks them against the connection's revision."""
 
 _CONSENT = re.compile(r"subscriptions?|(\w+_)?(consent|marketing)")
 _CONSENT_PROPERTY = re.compile(r"\s*\$consent", re.IGNORECASE)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.contract.endpoints import common_endpoints
+from askel_tui.contract.revisions import judging_revisions
 from askel_tui.sandbox.handlers.catalog import HANDLERS as CATALOG
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.events import HANDLERS as EVENTS
@@ -88,8 +90,12 @@ class Exchange:
         run_due(account, now)
         opt_out = self.request.headers.get("X-Klaviyo-Revision-Fall-Forward-Opt-Out") == "1"
         named = self.request.headers.get("revision")
-        self.revision = revision = routing.served_revision(named, world.settings.retired, opt_out=opt_out)
-        endpoint = published_endpoints(revision).get(self.name)
+        today = _day(now, world.settings.today)
+        self.revision = revision = routing.served_revision(
+            named, world.settings.retired, today, opt_out=opt_out
+        )
+        judges = judging_revisions(revision)
+        endpoint = common_endpoints(judges).get(self.name)
         if endpoint is None:
             where = f"{self.request.method} {self.request.raw_path.partition('?')[0]}"
             detail = f"No valid revisions found for method {where} at {named}."
@@ -105,15 +111,16 @@ class Exchange:
             raise errors.simple_refusal(501, "not_implemented", "Not implemented.", detail)
         resource = endpoint.path.strip("/").split("/")[1].rstrip("s")
         asked = query.parse_query(given, endpoint, resource)
-        check = bodies.body_check(self.name, revision)
-        if check is not None:
+        checks = [check for each in judges if (check := bodies.body_check(self.name, each)) is not None]
+        if checks:
             self._read_body(endpoint)
+        for check in checks:
             wrong: list[dict[str, Any]] = []
             check(self.body, "", wrong)
             if wrong:
                 raise Refusal(400, wrong)
         body = self.body
-        if world.settings.dropped_phones and check is not None:
+        if world.settings.dropped_phones and checks:
             body, dropped = drop_phones(body, tuple(world.settings.dropped_phones))
             if dropped:
                 headers["X-Klaviyo-Partial-Failure"] = "phone_number"
@@ -148,6 +155,11 @@ class Exchange:
             self.body = json.loads(self.raw_body, parse_constant=_refuse_constant)
         except ValueError:
             raise errors.invalid("The payload provided in the request is invalid.", "/data") from None
+
+
+def _day(now: float, setting: str) -> date:
+    """Returns the account's day in UTC: that of the switch, else that of the clock."""
+    return date.fromisoformat(setting) if setting else datetime.fromtimestamp(now, UTC).date()
 
 
 def _find_key(world: World, header: str | None) -> ApiKey | None:

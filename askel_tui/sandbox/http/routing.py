@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from askel_tui.contract.endpoints import RETIRED, REVISIONS, published_endpoints
+from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.contract.revisions import (
+    REVISIONS,
+    RevisionStatus,
+    resolved_revision,
+    serving_revision,
+    status,
+)
 from askel_tui.sandbox.jsonapi import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REVISION_PATTERN: Final = re.compile(r"(\d{4}-\d\d-\d\d)(\.pre)?\Z", re.ASCII)
-_OLDEST_LIVE_REVISION: Final = next(revision for revision in REVISIONS if revision not in RETIRED)
 
 
 def find_endpoint(method: str, path: str) -> tuple[str, str]:
@@ -46,24 +52,24 @@ def _routes() -> Mapping[tuple[str, ...], dict[str, str]]:
     return table
 
 
-def served_revision(named: str | None, retired: str, *, opt_out: bool = False) -> str:
-    """Returns the revision whose rules serve a call. `retired` is the value of that switch.
+def served_revision(named: str | None, retired: str, today: date, *, opt_out: bool = False) -> str:
+    """Returns the released revision whose rules serve a call on a day. `retired` is the value of that switch.
 
     Raises the 400 and the 410.
     """
     if not named:
         raise errors.invalid("A revision header is required.", "/data/")
-    if named in RETIRED and retired == "fall_forward" and not opt_out:
-        return RETIRED[named]
     match = _REVISION_PATTERN.match(named)
-    if not match:
-        raise errors.invalid(f"'{named}' is not a valid revision.", "/data/")
-    date = match[1]
-    if date > datetime.now(UTC).date().isoformat():
+    try:
+        day = date.fromisoformat(match[1] if match else "")
+    except ValueError:
+        raise errors.invalid(f"'{named}' is not a valid revision.", "/data/") from None
+    if day > today:
         raise errors.invalid("Unable to specify a future revision date.", "/data/")
-    if date < _OLDEST_LIVE_REVISION and retired != "serve":
-        if opt_out or retired == "gone":
-            detail = f"Revision {named} has been retired."
-            raise errors.simple_refusal(410, "gone", "Gone.", detail)
-        return _OLDEST_LIVE_REVISION
-    return max((revision for revision in REVISIONS if revision <= date), default=REVISIONS[0])
+    meant = resolved_revision(day.isoformat())
+    if status(meant, today) is not RevisionStatus.RETIRED or retired == "serve":
+        return meant
+    if opt_out or retired == "gone":
+        detail = f"Revision {named} has been retired."
+        raise errors.simple_refusal(410, "gone", "Gone.", detail)
+    return serving_revision(meant, today)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from typing import Any, Final
 
 _CHOICES: Final = {
@@ -25,7 +26,9 @@ class Settings:
     limits: bool = True
     """The switch that keeps Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
     retired: str = "fall_forward"
-    """The answer to a call that names a retired revision: `fall_forward` (as today), `serve`, `gone` (410)."""
+    """The answer to a call that names a retired revision: `fall_forward` (as Klaviyo), `serve`, `gone` (410)."""
+    today: str = ""
+    """The day from which it follows which revisions are retired, as "2027-01-16"; empty: the clock's."""
     bulk_repeat: str = "refuse"
     """The treatment of a repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard`
     the repeat."""
@@ -68,8 +71,17 @@ class Settings:
                 raise SettingError(f"There is no setting {name!r}. There are: {', '.join(known)}.")
             if name in _CHOICES and value not in _CHOICES[name]:
                 raise SettingError(f"{name} is one of {', '.join(_CHOICES[name])}, not {value!r}.")
+            if name == "today" and value and not _is_day(value):
+                raise SettingError(f"today is a day, such as 2027-01-16, not {value!r}.")
             wanted = type(known[name])
             number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
             if type(value) is not wanted and not number:
                 raise SettingError(f"{name} takes a {wanted.__name__}, not {value!r}.")
         return replace(self, **values)
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES, caps
+from askel_tui.contract.caps import LOCATION, caps, standard_attributes
 from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.validation.checks import (
     Check,
@@ -34,7 +34,7 @@ def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | No
         fields["anonymous_id"] = string()
     if endpoint not in (Call.CREATE_PROFILE, Call.UPDATE_PROFILE):
         fields["_kx"] = string()
-    fields |= {name: string() for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
+    fields |= {name: string() for name in standard_attributes(revision) if "." not in name}
     location = {name: coordinate if name in ("latitude", "longitude") else string() for name in LOCATION}
     fields["location"] = closed_object("profile", {}, location, null=True)
     fields["properties"] = any_object

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.dialects import Dialect, Inexpressible, dialect
-from askel_tui.contract.endpoints import REVISIONS, NotInRevision, endpoint
+from askel_tui.contract.endpoints import NEWEST, REVISIONS, NotInRevision, endpoint
 from tests.support.openapi import validate_request
 from tests.support.strategies import (
     attributes,
@@ -24,7 +24,6 @@ from tests.support.strategies import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEWEST = "2026-07-15"
 OLDEST = "2024-02-15"
 
 

@@ -66,7 +66,7 @@ def test_the_status_has_these_names_in_this_order() -> None:
     assert json.dumps(to_json(STATUS)) == (
         '{"daemon": {"running": true, "pid": 7}, '
         '"connections": [{"name": "shop", "account": null, "revision": "2026-07-15", "state": "connected", '
-        '"refused": 0, "served": ""}], '
+        '"refused": 0, "served": "", "revision_status": "stable", "revision_note": ""}], '
         '"workflows": [{"name": "welcome", "connection": "shop", "version": 2, "newest": 3, "state": "active", '
         '"unplanned": 4, "waiting": 5, "held": 6, "failed": 7, "sent": 8, "differing": 0, "discarded": 0, '
         '"records": null, "warnings": {}, "notes": [], "oldest_waiting": null}], '

@@ -83,7 +83,9 @@ def test_saving_a_connection_replaces_the_one_of_that_name(tmp_path: Path) -> No
         assert [each.customer for each in state.connections()] == ["two"]
 
 
-@pytest.mark.parametrize(("revision", "accepted"), [("2024-02-15", True), ("2026-07-15", False)])
+@pytest.mark.parametrize(
+    ("revision", "accepted"), [("2024-02-15", True), ("2026-07-15", False), ("2026-10-15", False)]
+)
 def test_a_connection_of_before_keeps_to_how_its_revision_is_served(revision: str, accepted: bool) -> None:
     assert connection(revision=revision).accept_retired is accepted
     assert connection(revision=revision, accept_retired=False).accept_retired is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -12,7 +13,7 @@ from textual.content import Content
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Select, Static
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE, describe_service
+from askel_tui.contract.revisions import NEWEST, REVISIONS, describe
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
@@ -298,8 +299,7 @@ class ConnectionForm(KeyForm[str | None]):
 
 
 def _revision_select() -> Select[str]:
-    options = []
-    for revision in reversed(SELECTABLE):
-        words = "newest" if revision == NEWEST else describe_service(revision)
-        options.append((f"{revision} ({words})" if words else revision, revision))
+    today = datetime.now(UTC).date()
+    words = {revision: describe(revision, today) for revision in reversed(REVISIONS)} | {NEWEST: "newest"}
+    options = [(f"{revision} ({said})", revision) for revision, said in words.items()]
     return Select(options, value=NEWEST, allow_blank=False, id="form-revision", compact=True)

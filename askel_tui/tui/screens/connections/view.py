@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from askel_tui.contract.endpoints import describe_service
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
@@ -80,6 +79,7 @@ def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Sta
     account = "unknown: the key lacks accounts:read; its fingerprint stands for it"
     if doc.account:
         account = f"{doc.account} ({doc.account_name or 'without a name'})"
+    note = next((f", {each.revision_note}" for each in status.connections if each.name == doc.name), "")
     kinds = notice_channel_kinds(doc.notify)
     workflows = [
         each.name for each in status.workflows if each.connection == doc.name and each.state != "direct"
@@ -87,7 +87,7 @@ def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Sta
     return [
         ("account", account),
         ("key", doc.key),
-        ("revision", ", ".join(filter(None, (doc.revision, describe_service(doc.revision))))),
+        ("revision", doc.revision + note),
         ("customer", doc.customer or "none named"),
         ("may touch", ", ".join(doc.only_lists) or "all lists"),
         ("notices", f"{pluralize(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from askel_tui.contract.caps import ALL_STANDARD_ATTRIBUTES
 from askel_tui.core.operations import IDENTIFIERS
-from askel_tui.core.workflows.step_readers import ALL_STANDARD_ATTRIBUTES
 from askel_tui.tui.screens.mapping import editing, view
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX
 from askel_tui.tui.screens.mapping.record_fields import guess_identifiers, likely_field, suggest_mappings
