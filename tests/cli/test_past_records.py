@@ -28,7 +28,8 @@ steps:
     track_event: {metric: First Points Earned, value: data.points}
 """
 SUBSCRIBING = WORKFLOW.replace(
-    "  - id: points", "  - id: news\n    subscribe: {channels: [email], list: Newsletter, proof: record}\n  - id: points"
+    "  - id: points",
+    "  - id: news\n    subscribe: {channels: [email], list: Newsletter, proof: record}\n  - id: points",
 )
 ACTIVATE = ("workflow", "activate", "old", "--since", "2020-01-01")
 

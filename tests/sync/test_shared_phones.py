@@ -145,9 +145,9 @@ async def test_consent_for_another_s_phone_is_left_out(bench: Workbench) -> None
         workflow().partition("steps:")[0]
         + """steps:
   - id: both
-    subscribe: {channels: [email, sms], list: Newsletter}
+    subscribe: {channels: [email, sms], list: Newsletter, proof: record}
   - id: text
-    subscribe: {channels: [sms], list: Newsletter}
+    subscribe: {channels: [sms], list: Newsletter, proof: record}
 """
     )
     change(bench, "POST", "profiles", profiles=[{"email": "zoe@x.example", "phone_number": PHONE}])

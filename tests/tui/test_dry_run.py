@@ -309,7 +309,7 @@ steps:
   - id: tier
     upsert_profile: {properties: {LoyaltyLevel: data.shopper.tier}}
   - id: news
-    subscribe: {channels: [email], list: Newsletter}
+    subscribe: {channels: [email], list: Newsletter, proof: record}
 """
 
 
