@@ -90,8 +90,14 @@ def read_jsonl(
     """
     for number, line in enumerate(lines, 1):
         body = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip(b" \t\r\n")
-        if body:
-            yield number, _read(body, body, number, now, columns)
+        for each in _objects(body) if b"\r" in body else (body,) if body else ():
+            yield number, _read(each, each, number, now, columns)
+
+
+def _objects(line: bytes) -> list[bytes]:
+    """Cuts a line at its CRs where that gives objects: some files mix line ends, and CR is a space in JSON too."""
+    parts = [part for each in line.split(b"\r") if (part := each.strip(b" \t\n"))]
+    return parts if all(part.startswith(b"{") and part.endswith(b"}") for part in parts) else [line]
 
 
 def read_csv(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from askel_tui.core.records.record import MAX_RECORD_BYTES
 
 CHUNK_BYTES = 65_536
+_LINE_END = re.compile(b"\n")
+_ANY_LINE_END = re.compile(b"\r\n|\n|\r")
 _MAX_LINE_BYTES = MAX_RECORD_BYTES + 2
 """A longer line is cut just over the size that is refused."""
 
@@ -16,10 +19,11 @@ _MAX_LINE_BYTES = MAX_RECORD_BYTES + 2
 def read_lines(stream: BinaryIO, encoding: str = "utf-8", line_end: str = "\n") -> Iterator[bytes]:
     """Reads the lines of a file as UTF-8, each with its end. One that is too long is cut just over what is refused.
 
-    A character that the encoding does not have leaves bytes that are no UTF-8, so that its line alone is refused.
+    Where lines end in CR, some may end in LF or CRLF. A character that the encoding does not have leaves bytes that are
+    no UTF-8, so that its line alone is refused.
     """
     if encoding != "utf-8" or line_end != "\n":
-        yield from _split(read_chunks(stream, encoding), line_end.encode())
+        yield from _split(read_chunks(stream, encoding), _LINE_END if line_end == "\n" else _ANY_LINE_END)
         return
     while line := stream.readline(_MAX_LINE_BYTES):
         yield line
@@ -44,16 +48,26 @@ def read_chunks(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[bytes]:
         yield b"\xff"
 
 
-def _split(chunks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+def _split(chunks: Iterable[bytes], end: re.Pattern[bytes]) -> Iterator[bytes]:
     line = bytearray()
-    for chunk in chunks:
+    for chunk in _with_whole_ends(chunks):
         start = 0
-        while (at := chunk.find(end, start)) >= 0:
-            line += chunk[start : at + 1]
+        for found in end.finditer(chunk):
+            line += chunk[start : found.end()]
             yield bytes(line[:_MAX_LINE_BYTES])
             line.clear()
-            start = at + 1
+            start = found.end()
         if len(line) < _MAX_LINE_BYTES:
             line += chunk[start:]
     if line:
         yield bytes(line[:_MAX_LINE_BYTES])
+
+
+def _with_whole_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Moves a CR at the end of a chunk to the next one, which may begin with its LF."""
+    kept = b""
+    for chunk in chunks:
+        whole = kept + chunk
+        kept = b"\r" if whole.endswith(b"\r") else b""
+        yield whole[: len(whole) - len(kept)]
+    yield kept

@@ -52,6 +52,42 @@ def test_a_table_holds_the_same_records_however_it_is_written(
         assert note == cell or _is_number(cell)
 
 
+ENDS = st.lists(st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\r\r"]), min_size=7, max_size=7)
+CELLS = st.text(st.sampled_from('ab ,"\r\n'), max_size=6)
+
+
+@given(
+    st.lists(CELLS, min_size=1, max_size=6),
+    ENDS,
+    st.sampled_from(["utf-8", "utf-16"]),
+    st.integers(1, 2),
+    st.sampled_from([1, 7, 65_536]),
+)
+def test_line_ends_may_be_mixed(
+    cells: list[str], ends: list[str], encoding: str, columns: int, chunk: int
+) -> None:
+    """A CR, an LF or both end a row, except in quotes, where they are text."""
+    quoted = [cell if cell.isalpha() else '"' + cell.replace('"', '""') + '"' for cell in cells]
+    named = ["event,note"] if columns == 2 else ["note"]
+    rows = named + [f"e,{cell}" if columns == 2 else cell for cell in quoted]
+    raw = "".join(row + end for row, end in zip(rows, ends, strict=False)).encode(encoding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("askel_tui.core.records.lines.CHUNK_BYTES", chunk)
+        found = found_in(raw, "x.csv", Columns(event="e"))
+    notes = [each.data.get("note", "") if isinstance(each, Record) else each.reason for each in found]
+    assert notes == cells
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=6), ENDS)
+def test_objects_may_be_ended_by_any_line_end(numbers: list[int], ends: list[str]) -> None:
+    rows = [json.dumps({"event": "e", "data": {"n": number}}) for number in numbers]
+    raw = "".join(row + end for row, end in zip(rows, ends, strict=False)).encode()
+    found = [each for each in found_in(raw) if isinstance(each, Record)]
+    assert [each.data["n"] for each in found] == numbers
+    spaced = b'{"event":\r"e",\r"data":{"n":1}\r}\n'
+    assert [type(each) for each in found_in(spaced + raw)[:1]] == [Record]
+
+
 def _is_utf8(line: bytes) -> bool:
     try:
         return not line.isascii() and bool(line.decode("utf-8"))
