@@ -109,14 +109,14 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "retention_days",
-            "how many days of audit and records are kept",
+            "how many days of audit, records and refused lines are kept",
             retention.DEFAULT_RETENTION_DAYS,
             _parse_number,
             _format_number,
         ),
         Setting(
             "retention_mb",
-            "how many megabytes the journal may take; the oldest goes first, never the last hour",
+            "how many megabytes the journal may take, and refused/; the oldest goes first, never the last hour",
             None,
             _parse_number,
             _format_number,
