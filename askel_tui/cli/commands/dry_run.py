@@ -202,8 +202,9 @@ def format_json(value: object) -> str:
 async def reconcile(workflow: str, sample: int, as_json: bool) -> None:
     """Compare what WORKFLOW has written, as the audit has it, with what Klaviyo holds now; writes nothing.
 
-    Reads profiles, lists and consent of the newest records. What others changed since is counted apart; it exits 3
-    where a value is another one and nobody is known to have changed it.
+    Reads profiles, lists, consent and events of the newest records. What others changed since, and what can't be
+    checked, is counted apart; it exits 3 where a value is another one and nobody is known to have changed it, or where
+    an event does not show.
 
     \b
     Example:
@@ -237,5 +238,12 @@ async def reconcile(workflow: str, sample: int, as_json: bool) -> None:
             f"{found.changed_since:,} changed by others since, {found.rewritten:,} written again by later records, "
             f"{found.different:,} different, {found.missing:,} of profiles that are gone"
         )
-    if found.different or found.missing:
+        if found.events:
+            put(
+                f"{found.events_found:,} of {pluralize(found.events, 'event')} found, "
+                f"{found.events_missing:,} missing"
+            )
+        for why, number in found.events_unchecked.items():
+            put(f"{pluralize(number, 'event')} not checked: {format_cell(why)}")
+    if found.different or found.missing or found.events_missing:
         exit_with(ExitCode.REFUSED)

@@ -109,11 +109,14 @@ class ReadBack:
         return read.attributes.get(expected.field)
 
 
-async def read_back(client: Client, expected: Sequence[ExpectedField]) -> ReadBack:
-    """Reads the profiles, lists and consent of fields, 100 profiles a call. Raises `KlaviyoError`."""
+async def read_back(
+    client: Client, expected: Sequence[ExpectedField], more: Iterable[Identity] = ()
+) -> ReadBack:
+    """Reads the profiles, lists and consent of fields, 100 profiles a call, and `more` profiles. Raises
+    `KlaviyoError`."""
     from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list
 
-    wanted = list(dict.fromkeys(each.profile for each in expected))
+    wanted = list(dict.fromkeys([*(each.profile for each in expected), *more]))
     consent = any(each.field.startswith("consent ") for each in expected)
     profiles = await find_profiles(client, wanted, additional_fields=["subscriptions"] if consent else ())
     lists: dict[tuple[str, Identity], bool] = {}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.planning.disposition import DOUBLE_OPT_IN
+from askel_tui.core.planning.disposition import DOUBLE_OPT_IN, dropped_event
 from askel_tui.core.planning.plan import plan
+from askel_tui.services.reconciling.events_back import (
+    ExpectedEvent,
+    expected_event,
+    read_events_back,
+)
 from askel_tui.services.reconciling.read_back import ExpectedField, ReadBack, expected_fields, read_back
 from askel_tui.services.reconciling.sent_records import SENT_STATUSES, Sent, find_sent
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -43,7 +48,7 @@ class ReconciledField:
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """The result: counts of records, of profiles, and of fields by outcome; `rows` are the fields that are not the
-    same."""
+    same, and the events that the account does not show."""
 
     workflow: str
     records: int
@@ -55,6 +60,12 @@ class Reconciliation:
     different: int
     missing: int
     rows: tuple[ReconciledField, ...]
+    events: int = 0
+    """The number of events that were sent."""
+    events_found: int = 0
+    events_missing: int = 0
+    events_unchecked: Mapping[str, int] = field(default_factory=dict)
+    """The number of events that could not be checked, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,23 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
     client = await instance.client(document.connection)
     pending = await _double_opt_in_lists(client)
     written: dict[Any, _Written] = {}
+    events: list[ExpectedEvent] = []
+    dropped: Counter[str] = Counter()
     records = 0
     for record, sent in (await _newest_sent(instance, workflow, sample)).items():
         records += 1
-        for each in await _written_fields(instance, workflow, record, sent, pending):
-            written[each.expected.key] = each
-    found = await read_back(client, [each.expected for each in written.values()])
+        for operation, entry in await _sent_operations(instance, workflow, record, sent):
+            for each in _fields_of(record, operation, entry, pending):
+                written[each.expected.key] = each
+            event, not_kept = expected_event(operation, record, entry), dropped_event(operation)
+            if not_kept is not None:
+                dropped[not_kept] += 1
+            elif event is not None:
+                events.append(event)
+    found = await read_back(
+        client, [each.expected for each in written.values()], [event.profile for event in events]
+    )
+    events_back = await read_events_back(client, events, found.profiles, instance.clock())
     fields = [written[each.key] for each in found.last_written(each.expected for each in written.values())]
     rows: list[ReconciledField] = []
     for each in fields:
@@ -97,17 +119,33 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
                 )
             )
     counts = Counter(row.outcome for row in rows)
+    rows += [
+        ReconciledField(
+            each.record,
+            each.profile.identifiers(),
+            f"event {each.metric}",
+            each.time.isoformat(),
+            None,
+            "missing",
+        )
+        for each in events_back.missing
+    ]
+    unchecked = events_back.unchecked + dropped
     return Reconciliation(
         workflow,
         records,
         len({found.profile_key(each.expected.profile) for each in fields}),
         len(fields),
-        len(fields) - len(rows),
+        len(fields) - counts.total(),
         counts["changed_since"],
         counts["rewritten"],
         counts["different"],
         counts["missing"],
         tuple(rows),
+        events_back.found + len(events_back.missing) + unchecked.total(),
+        events_back.found,
+        len(events_back.missing),
+        dict(unchecked),
     )
 
 
@@ -130,10 +168,10 @@ async def _newest_sent(instance: Instance, workflow: str, sample: int) -> dict[s
     return dict(found[:sample][::-1])
 
 
-async def _written_fields(
-    instance: Instance, workflow: str, record: str, sent: Sent, pending: set[str]
-) -> list[_Written]:
-    """Lists the fields that a record wrote, in order, as the audit has them."""
+async def _sent_operations(
+    instance: Instance, workflow: str, record: str, sent: Sent
+) -> list[tuple[Operation, AuditEntry]]:
+    """Lists the operations of a record that were sent, in order, with the audit entries that say so."""
     applied = await instance.applied_version(workflow, sent.version)
     stored = await instance.journal.find_record(instance.workflow_document(workflow).connection, record)
     planned = plan(stored.record, applied) if stored is not None and applied is not None else None
@@ -145,25 +183,17 @@ async def _written_fields(
         for entry in await instance.journal.audit_entries(wanted)
         if entry.operation and entry.status in SENT_STATUSES
     }
-    return list(_fields_of(record, planned.operations, entries, pending))
+    return [(each, entries[each.id]) for each in planned.operations if each.id in entries]
 
 
-def _fields_of(
-    record: str,
-    operations: Sequence[Operation],
-    entries: Mapping[str, AuditEntry],
-    pending: set[str],
-) -> Iterator[_Written]:
-    for operation in operations:
-        entry, target = entries.get(operation.id), operation.destination
-        if entry is None:
-            continue
-        asks = operation.kind == "subscribe" and not operation.body.get("historical")
-        if asks and target is not None and target.id in pending:
-            continue  # it waits for the click, or somebody has clicked
-        profile = Identity.from_attributes(entry.profile or {})
-        for expected in expected_fields(record, operation, profile):
-            yield _Written(expected, entry)
+def _fields_of(record: str, operation: Operation, entry: AuditEntry, pending: set[str]) -> Iterator[_Written]:
+    target = operation.destination
+    asks = operation.kind == "subscribe" and not operation.body.get("historical")
+    if asks and target is not None and target.id in pending:
+        return  # it waits for the click, or somebody has clicked
+    profile = Identity.from_attributes(entry.profile or {})
+    for expected in expected_fields(record, operation, profile):
+        yield _Written(expected, entry)
 
 
 async def _double_opt_in_lists(client: Any) -> set[str]:
