@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "browse": _entry("browse", "browse", "Show what exists in an account.", _CONNECTIONS),
     "workflow": _entry("workflow", "workflow", "Workflows as files: apply, activate, show.", _WORKFLOWS),
     "ingest": _entry("ingest", "ingest", "Read records from a file.", _WORKFLOWS),
+    "backfill": _entry("history.backfill", "backfill", "Write records of the past.", _WORKFLOWS),
     "dry-run": _entry("dry_run", "dry_run", "Show what would be written.", _WORKFLOWS),
     "reconcile": _entry(
         "dry_run", "reconcile", "Compare what was written with what Klaviyo holds.", _RUNNING
@@ -46,7 +47,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "resume": _entry("hold", "resume", "Resume what was paused at once.", _RUNNING),
     "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
     "token": _entry("token", "token", "Create, list or revoke tokens for the HTTP API.", _RUNNING),
-    "replay": _entry("replay", "replay", "Send events of a range again.", _RUNNING),
+    "replay": _entry("history.replay", "replay", "Send events of a range again.", _RUNNING),
     "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
     "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),
     "notify": _entry("settings", "notify", "Try the addresses that notices go to.", _MACHINE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from askel_tui.core.records.files import NumberedRecord, number_equal, read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
 from askel_tui.services.refusals import RefusedFile, refused_file_name
+from askel_tui.store.journal.rows import AcceptResult
 from askel_tui.sync.instance import Instance
 from askel_tui.text.times import to_rfc3339
 
@@ -64,12 +65,18 @@ async def store_records(
     *,
     actor: str | None = None,
     progress: Callable[[IngestResult], None] | None = None,
+    accept: Callable[[Sequence[Record]], Awaitable[list[AcceptResult]]] | None = None,
 ) -> IngestResult:
-    """Stores the records that were found in a file; `actor` hands them in.
+    """Stores the records that were found in a file; `actor` hands them in. `accept` stores them in another way.
 
     Raises `UnknownConnection` and journal errors.
     """
     instance.state.connection(connection)
+    if accept is None:
+
+        async def accept(records: Sequence[Record]) -> list[AcceptResult]:
+            return await instance.journal.accept_records(connection, records, instance.clock())
+
     result = IngestResult()
     batch: list[Record] = []
     with RefusedFile(instance.home, refused_file_name(connection, datetime.now(UTC))) as aside:
@@ -84,12 +91,12 @@ async def store_records(
                 _append_capped(result.notes, (line, note))
             batch.append(replace(read, by=actor))
             if len(batch) >= RECORDS_PER_TRANSACTION:
-                await _store_batch(instance, connection, batch, result)
+                await _store_batch(batch, result, accept)
                 batch = []
                 if progress is not None:
                     progress(result)
         if batch:
-            await _store_batch(instance, connection, batch, result)
+            await _store_batch(batch, result, accept)
         result.refused_file = aside.path
     if result.refused:
         await instance.journal.count_refused(connection, result.refused)
@@ -99,9 +106,11 @@ async def store_records(
 
 
 async def _store_batch(
-    instance: Instance, connection: str, batch: list[Record], result: IngestResult
+    batch: list[Record],
+    result: IngestResult,
+    accept: Callable[[Sequence[Record]], Awaitable[list[AcceptResult]]],
 ) -> None:
-    results = await instance.journal.accept_records(connection, batch, instance.clock())
+    results = await accept(batch)
     for record, accepted in zip(batch, results, strict=True):
         if accepted == "new":
             result.accepted += 1

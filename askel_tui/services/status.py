@@ -11,6 +11,7 @@ from askel_tui.contract.revisions import RevisionStatus, describe, describe_serv
 from askel_tui.contract.revisions import status as revision_status
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
+from askel_tui.services.history.backfill_status import BackfillStatus, backfill_statuses
 from askel_tui.services.notices import DeliveryStatus, read_delivery_states
 from askel_tui.services.outages import OutageStatus, read_outages
 from askel_tui.services.workflow_notes import workflow_notes
@@ -141,6 +142,8 @@ class Status:
     """How far notices were delivered, by address."""
     outages: tuple[OutageStatus, ...] = ()
     """What Klaviyo does not answer now, by account."""
+    backfills: tuple[BackfillStatus, ...] = ()
+    """The backfills that have not ended, where records were counted."""
 
 
 async def read_status(instance: Instance, *, count_records: bool = False) -> Status:
@@ -179,6 +182,7 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
         await _budgets(instance),
         await read_delivery_states(instance),
         await read_outages(instance),
+        tuple(await backfill_statuses(instance, unfinished=True)) if count_records else (),
     )
 
 

@@ -122,7 +122,7 @@ def test_as_history_nothing_starts(askel: Askel, account: SandboxProcess, tmp_pa
 def test_a_revision_that_cannot_mark_leaves_aside_what_would_start(
     askel: Askel, account: SandboxProcess, tmp_path: Path
 ) -> None:
-    ready(askel, account, tmp_path, SUBSCRIBING, "--revision", "2024-02-15")
+    ready(askel, account, tmp_path, SUBSCRIBING, "--revision", "2024-02-15", "--accept-retired")
     askel(*ACTIVATE, code=3)
     askel(*ACTIVATE, "--history")
     askel("daemon", "--until-idle")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from askel_tui.cli.backfill_output import describe
 from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import asynchronous, json_option, open_instance
@@ -71,6 +72,8 @@ def _show(status: Status, now: int) -> None:
             put(f"{connection.name}: revision {connection.revision} is {connection.revision_note}")
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
     _put_section("workflows, counts of operations", names, status.workflows)
+    for backfill in status.backfills:
+        put(describe(backfill))
     for connection in status.connections:
         if connection.refused:
             refused = pluralize(connection.refused, "line or message was", "lines or messages were")

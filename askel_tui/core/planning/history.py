@@ -218,6 +218,8 @@ class _HistoryWriter:
             return None
         body = {**operation.body, "historical": True}
         body.setdefault("consented_at", body.get("proof") or self._time)
+        # Whoever opted out since then is not subscribed again, whatever the step chooses for new records.
+        body.setdefault("proof", body["consented_at"])
         return replace(operation, body=body)
 
     def _upsert(self, operation: Operation) -> Operation:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from askel_tui.core.operations import Identity
 from askel_tui.core.records.record import Record
+from askel_tui.store.journal.backfill_rows import Backfill
 from askel_tui.store.journal.notice_rows import DeliveryPosition
 from askel_tui.store.journal.rows import (
     AcceptResult,
@@ -29,8 +30,8 @@ from askel_tui.store.journal.rows import (
     StoredOperation,
     WorkflowState,
 )
+from askel_tui.store.journal.tables import backfills as backfills_table
 from askel_tui.store.journal.tables import (
-    backfills,
     commands,
     counters,
     late_lines,
@@ -112,7 +113,16 @@ class Journal(TransactionRunner):
     workflow_states = reads(workflows.workflow_states)
     set_workflow_state = writes(workflows.set_workflow_state)
     forget_workflow = writes(workflows.forget_workflow)
-    record_histories = reads(backfills.record_histories)
+    record_histories = reads(backfills_table.record_histories)
+    begin_backfill = writes(backfills_table.begin_backfill)
+    add_to_backfill = writes(backfills_table.add_to_backfill)
+    set_backfill_state = writes(backfills_table.set_backfill_state)
+    backfills = reads(backfills_table.backfills)
+    backfill_records = reads(backfills_table.backfill_records)
+    backfill_progress = reads(backfills_table.backfill_progress)
+    is_backfill_waiting = reads(backfills_table.is_backfill_waiting)
+    backfill_outcomes = reads(backfills_table.backfill_outcomes)
+    known_records = reads(backfills_table.known_records)
     requeue_runs = writes(runs_table.requeue_runs)
     already_ran = reads(runs_table.already_ran)
     finished_records = reads(runs_table.finished_records)
@@ -203,10 +213,23 @@ class Journal(TransactionRunner):
         encoded = records_table.encode_records(records)
         return await self._write(records_table.accept_records, connection, encoded, now)
 
+    async def accept_for_backfill(
+        self, backfill: int, connection: str, records: Sequence[Record], now: int
+    ) -> list[AcceptResult]:
+        """Stores records of a backfill's file as `accept_records` does, and lists them all for the backfill."""
+        encoded = records_table.encode_records(records)
+        return await self._write(backfills_table.accept_for_backfill, backfill, connection, encoded, now)
+
     async def commit_runs(
-        self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+        self,
+        state: WorkflowState,
+        runs: Sequence[PlannedRun],
+        position: int,
+        now: int,
+        backfill: Backfill | None = None,
     ) -> list[StoredOperation]:
-        """Stores planned runs and moves the workflow's position from that of `state`, in one transaction.
+        """Stores planned runs and moves the workflow's position from that of `state`, or the `backfill`'s own, in one
+        transaction.
 
         A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
         Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
@@ -214,7 +237,7 @@ class Journal(TransactionRunner):
         profiles, the queue's own order (`seq`) goes by step, so that operations that travel together lie together.
         Raises `JournalError` where the workflow stands at another position: what came before these was not stored.
         """
-        seqs, joined = await self._write(runs_table.commit_runs, state, list(runs), position, now)
+        seqs, joined = await self._write(runs_table.commit_runs, state, list(runs), position, now, backfill)
         self._report_joined(joined)
         return runs_table.waiting_after_commit(state, runs, seqs)
 

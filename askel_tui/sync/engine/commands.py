@@ -16,6 +16,7 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.planning.history import History
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
+from askel_tui.store.journal.backfill_rows import BackfillState
 from askel_tui.store.journal.rows import AuditFilter, Command, Decision, Hold, WorkflowState, encode_run
 from askel_tui.sync.engine.replanning import consents_from, replan, replan_revived
 from askel_tui.sync.instance import Instance, KeyNotStored
@@ -297,6 +298,23 @@ async def _replay(instance: Instance, arguments: Arguments, actor: str) -> Execu
     return {"events": arguments["events"]}, CommandEffects()
 
 
+async def _change_backfill(
+    instance: Instance, arguments: Arguments, actor: str, *, to: BackfillState
+) -> Executed:
+    """Pauses a backfill: nothing of it is planned or sent until it goes on."""
+    wanted = arguments["backfill"]
+    backfill = next((each for each in await instance.journal.backfills() if each.id == wanted), None)
+    if backfill is None or backfill.ended is not None:
+        raise CommandRefused(f"backfill {wanted} has ended" if backfill else f"there is no backfill {wanted}")
+    if to == "running" and backfill.state == "loading":
+        raise CommandRefused(f"backfill {wanted} is not read whole: give the same command as before again")
+    detail = {"backfill": backfill.id, "source": backfill.source, "state": to}
+    decision = Decision("backfill", actor, backfill.connection, backfill.workflow, detail=detail)
+    await instance.journal.set_backfill_state(backfill.id, to, decision, instance.clock())
+    stopped = (backfill.workflow,) if to == "paused" else ()
+    return {"backfill": backfill.id, "state": to}, CommandEffects(stopped_workflows=stopped)
+
+
 REPLANNING_COMMANDS = frozenset({"activate", "replan"})
 """The commands that may change what a workflow's waiting operations are: none may be in memory meanwhile."""
 
@@ -315,4 +333,6 @@ HANDLERS: Mapping[str, Handler] = {
     "discard_failed": _discard_failed,
     "direct": _write_directly,
     "replay": _replay,
+    "pause_backfill": partial(_change_backfill, to="paused"),
+    "resume_backfill": partial(_change_backfill, to="running"),
 }

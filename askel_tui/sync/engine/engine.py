@@ -19,6 +19,7 @@ from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.engine.commands import REPLANNING_COMMANDS, execute
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications.notifier import Notifier
+from askel_tui.sync.planning.backfills import BackfillPlanner
 from askel_tui.sync.planning.backlog_workers import BacklogWorkers
 from askel_tui.sync.planning.planner import Planner
 from askel_tui.sync.upkeep.outage_probe import OutageProbes
@@ -63,6 +64,9 @@ class Engine:
             self._is_far_ahead,
             self._backlog_workers.build_runs,
             instance.limits,
+        )
+        self._backfill_planner = BackfillPlanner(
+            instance.journal, instance.clock, self._offer, self._is_far_ahead, instance.limits
         )
         self._background_rounds: dict[str, asyncio.Task[None]] = {}
         self._stop_requested = asyncio.Event()
@@ -201,7 +205,8 @@ class Engine:
             if self._stop_requested.is_set():
                 break
             planned += await self._planner.plan_round(of_connection)
-        return planned
+        by_name = {each[0].workflow: each for of_connection in active.values() for each in of_connection}
+        return planned + await self._backfill_planner.plan_round(by_name)
 
     async def _pause_after_first(self, state: WorkflowState) -> None:
         """Pauses a workflow that has planned its first records, once nothing of them waits any more."""

@@ -38,29 +38,38 @@ def decode_operation(row: Sequence[Any]) -> StoredOperation:
     )  # fmt: skip
 
 
+_NOT_PAUSED = (
+    "AND NOT EXISTS (SELECT 1 FROM backfill_records b JOIN backfills f ON f.id = b.backfill "
+    "WHERE b.seq = operations.record_seq AND f.workflow = operations.workflow AND f.state = 'paused') "
+)
+"""The condition that leaves out what belongs to a paused backfill."""
+
+
 def waiting_operations(
     db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
-    """Lists waiting operations of `connections` with a higher `seq` than `after`, in order; paused workflows, and
-    those whose operations are being planned anew, are left out."""
+    """Lists waiting operations of `connections` with a higher `seq` than `after`, in order; paused workflows and
+    backfills, and workflows whose operations are being planned anew, are left out."""
     queues = db.execute(
         "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
         "WHERE c.waiting > 0 AND w.status IS NOT 'paused' AND w.replan IS NULL"
     )
     wanted = set(connections)
+    paused = db.execute("SELECT EXISTS (SELECT 1 FROM backfills WHERE state = 'paused')").fetchone()[0]
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
-    found = [_queue(db, workflow, of, after, limit) for workflow, of in queues if of in wanted]
+    found = [_queue(db, workflow, of, after, limit, bool(paused)) for workflow, of in queues if of in wanted]
     rows = islice(merge(*found, key=lambda row: row[0]), limit)
     return with_lines(db, map(decode_operation, rows))
 
 
 def _queue(
-    db: Transaction, workflow: str, connection: str, after: int, limit: int
+    db: Transaction, workflow: str, connection: str, after: int, limit: int, without_paused: bool
 ) -> Iterator[tuple[Any, ...]]:
     """Yields the waiting operations of one workflow; each is read when it is its turn."""
+    only = _NOT_PAUSED if without_paused else ""
     yield from db.execute(
         f"SELECT {STORED_COLUMNS} FROM operations INDEXED BY operations_waiting "
-        f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? "
+        f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? {only}"
         "ORDER BY seq LIMIT ?",
         (workflow, connection, after, limit),
     )

@@ -16,7 +16,11 @@ from askel_tui.store.journal.tables.audit.encoding import join_actor
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 _SELECT = "SELECT seq, connection, received, body FROM records"
-_OF_EVENT = "FROM records INDEXED BY records_event WHERE connection = ? AND event = ?"
+_OF_EVENT = (
+    "FROM records INDEXED BY records_event WHERE connection = ? AND event = ? "
+    "AND NOT EXISTS (SELECT 1 FROM backfill_records b WHERE b.seq = records.seq AND b.own = 1)"
+)
+"""The records of an event, but for those that came in with a backfill's file."""
 
 EncodedRecord = tuple[str, str, str | None, str | None, bytes]
 """A record's id, event, who handed it in, whom it claims to be of, and its canonical bytes."""

@@ -30,6 +30,8 @@ SELECT r.seq FROM records r WHERE r.seq > :after AND r.received < :before AND r.
 AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.record_seq = r.seq)
 AND NOT EXISTS (SELECT 1 FROM workflows w WHERE w.connection = r.connection AND w.position < r.seq)
 AND r.seq NOT IN (SELECT record_seq FROM failures)
+AND NOT EXISTS (SELECT 1 FROM backfills f JOIN backfill_records b ON b.backfill = f.id AND b.seq = r.seq
+  WHERE f.ended IS NULL)
 ORDER BY r.seq LIMIT :limit
 """
 
@@ -64,6 +66,10 @@ def delete_records(db: Transaction, seqs: list[int]) -> int:
             "DELETE FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?))",
             (workflow, wanted),
         )
+    db.execute(
+        "DELETE FROM backfill_records WHERE seq IN (SELECT value FROM json_each(?))",
+        (wanted,),
+    )
     return statements.delete_rows(db, "records", "seq", seqs)
 
 

@@ -13,6 +13,7 @@ from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Decoder
 from askel_tui.core.problems import REPORTED_KINDS
 from askel_tui.store.journal import statements
+from askel_tui.store.journal.backfill_rows import Backfill
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.rows import (
     Decision,
@@ -39,15 +40,23 @@ of the run."""
 
 
 def commit_runs(
-    db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+    db: Transaction,
+    state: WorkflowState,
+    runs: Sequence[PlannedRun],
+    position: int,
+    now: int,
+    backfill: Backfill | None = None,
 ) -> tuple[RunSeqs, JoinedLines]:
-    """Stores runs that are new to the workflow and moves its position from that of `state`; returns the `seq` of each
-    waiting operation, and the lines that were joined.
+    """Stores runs that are new to the workflow and moves its position from that of `state`, or that of the `backfill`;
+    returns the `seq` of each waiting operation, and the lines that were joined.
+
+    Of a backfill that runs no more, or stands at another position, nothing is stored.
 
     Raises `JournalError` where the workflow stands at another position: the runs before these were not stored.
     """
     with UnitOfWork(db, now) as work:
-        new = _insert_runs(db, state.workflow, runs)
+        stands = backfill is None or _move_backfill(db, backfill, position)
+        new = _insert_runs(db, state.workflow, runs if stands else ())
         record_seqs = [run.record_seq for run in new.values()]
         actors = dict(statements.read_rows(db, "records", "seq, actor", "seq", record_seqs))
         for run in new.values():
@@ -63,9 +72,18 @@ def commit_runs(
         queue = _NewOperations(db, state)
         queue.add(planned, lines_by_run, actors)
         queue.insert(work)
-        _move_position(db, state, position, len(new), now)
+        if backfill is None:
+            _move_position(db, state, position, len(new), now)
     seqs = [(queue.seqs.get(number, ()), lines_by_run.get(number, ())) for number in range(len(runs))]
     return seqs, joined
+
+
+def _move_backfill(db: Transaction, backfill: Backfill, position: int) -> bool:
+    moved = db.execute(
+        "UPDATE backfills SET position = ? WHERE id = ? AND position = ? AND state = 'running'",
+        (position, backfill.id, backfill.position),
+    )
+    return bool(moved.rowcount)
 
 
 def _move_position(db: Transaction, state: WorkflowState, position: int, new: int, now: int) -> None:

@@ -71,6 +71,10 @@ def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int
             db.execute(f"DELETE FROM {table} WHERE workflow = ?", (workflow,))
         db.execute("DELETE FROM runs WHERE workflow = ? AND state IN (?, ?)", (workflow, PLAN_FAILED, REPLAN))
         db.execute("DELETE FROM workflows WHERE workflow = ?", (workflow,))
+        db.execute(
+            "UPDATE backfills SET state = 'discarded', ended = ? WHERE workflow = ? AND ended IS NULL",
+            (now, workflow),
+        )
         detail = {**decision.detail, "forgotten": forgotten}
         if ended:
             detail["holds"] = [hold.step for hold in ended]
