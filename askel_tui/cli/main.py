@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
     "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),
     "notify": _entry("settings", "notify", "Try the addresses that notices go to.", _MACHINE),
+    "config": _entry("configuration.config", "config", "The configuration as files.", _MACHINE),
     "settings": _entry("settings", "settings", "Show and change settings.", _MACHINE),
     "demo": _entry("demo", "demo", "The whole story, on this machine.", _MACHINE),
     "sandbox": _entry("sandbox", "sandbox", "A Klaviyo account on this machine.", _MACHINE),

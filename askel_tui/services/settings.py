@@ -188,7 +188,12 @@ async def change(instance: Instance, name: str, words: Sequence[str] | None, act
     A running daemon applies it from its next round on.
     """
     one = find_setting(name)
-    value = None if words is None else one.parse(words)
+    return await store(instance, name, None if words is None else one.parse(words), actor)
+
+
+async def store(instance: Instance, name: str, value: Any, actor: str) -> Any:
+    """Stores a value that `parse` of a setting gave, or resets it (None); audited. Raises as `change` does."""
+    one = find_setting(name)
     if name == NOTIFY and value:
         try:
             await check_addresses(value)

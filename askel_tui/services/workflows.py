@@ -223,8 +223,11 @@ async def activate(
     consents: Consents | None = None,
     first: int | None = None,
     flows: FlowsAnswer | None = None,
+    paused: bool = False,
 ) -> Mapping[str, Any]:
     """Switches a workflow to its newest version; with `first` it pauses by itself once so many records are sent.
+
+    With `paused` it takes records and sends nothing before it is resumed.
 
     `unsent` says what becomes of what was not sent under older versions: it is planned anew, or kept as it was planned.
     `flows` says what records of the past do to live flows. Raises `UnsentOperations` and `PastRecords` where there are
@@ -251,6 +254,7 @@ async def activate(
         "unsent": unsent,
         "consents": asdict(agreed),
         "first": first,
+        "paused": paused,
         "history": None if starts is None else History(starts).encode(),
     }
     return await submit(instance, "activate", arguments, actor)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from askel_tui.cli.commands.configuration.rollback import rollback
 from askel_tui.cli.common import (
     EXISTING_FILE,
     actor,
@@ -52,6 +53,7 @@ def workflow() -> None:
 
 
 workflow.add_command(upgrade)
+workflow.add_command(rollback)
 
 
 @workflow.command()

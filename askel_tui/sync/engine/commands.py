@@ -92,9 +92,10 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
     if arguments.get("history"):
         newest = await instance.journal.last_record_seq(state.connection)
         history = replace(History.decode(arguments["history"]), until=newest).encode()
+    paused = bool(arguments.get("paused"))
     active = replace(
         state,
-        status="active",
+        status="paused" if paused else "active",
         version=version,
         position=position,
         since=since,
@@ -103,11 +104,13 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
         history=history,
     )
     detail = {"version": version, "since": since, "position": position}
+    if paused:
+        detail["paused"] = True
     if first is not None:
         detail["first"] = first
     if arguments.get("history"):
         detail["history"] = True
-    result: dict[str, Any] = {"workflow": workflow, "version": version, "state": "active"}
+    result: dict[str, Any] = {"workflow": workflow, "version": version, "state": active.status}
     unsent = arguments.get("unsent")
     if unsent is None and state.replan is None and await instance.journal.has_unsent(workflow, version):
         raise CommandRefused(UNSENT_QUESTION)
@@ -125,7 +128,7 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
             detail={**detail, **({"unsent": unsent} if unsent else {})},
         )
         result["replanned"] = await replan(instance, active, decision, consents_from(arguments))
-    return result, CommandEffects()
+    return result, CommandEffects(stopped_workflows=(workflow,) if paused else ())
 
 
 async def _replan(instance: Instance, arguments: Arguments, actor: str) -> Executed:
