@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 CHECKED_PACKAGES = (
     "click",
     "httpx",
-    "httpx-aiohttp",
     "aiohttp",
     "pydantic",
     "tinydb",
