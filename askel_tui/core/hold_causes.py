@@ -40,6 +40,14 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HoldReason:
+    """A cause for which a step is held, with its detail for people."""
+
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class HoldCause:
     """The properties of a cause: its words, and what ends a hold for it."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.contract.revisions import RevisionStatus, describe, describe_service
 from askel_tui.contract.revisions import status as revision_status
-from askel_tui.core.hold_causes import Cause
+from askel_tui.core.hold_causes import Cause, HoldReason
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.services.history.backfill_status import BackfillStatus, backfill_statuses
 from askel_tui.services.notices import DeliveryStatus, read_delivery_states
@@ -102,6 +102,8 @@ class HoldStatus:
     version: int = 0
     stays: bool = False
     """True if it came back so often that only a person ends it."""
+    reasons: tuple[HoldReason, ...] = ()
+    """All reasons for which it is held; the first one is `cause` and `detail`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,9 @@ async def read_status(instance: Instance, *, count_records: bool = False) -> Sta
 
 def _hold(hold: Hold) -> HoldStatus:
     return HoldStatus(
-        hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting, hold.version, hold.stays
-    )
+        hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting, hold.version, hold.stays,
+        hold.reasons,
+    )  # fmt: skip
 
 
 async def _workflows(instance: Instance, *, count_records: bool) -> tuple[WorkflowStatus, ...]:

@@ -69,6 +69,8 @@ def test_without_a_terminal_it_names_the_flags_and_changes_nothing(askel: Askel,
     assert "2 planned anew" in done.stderr
     [hold] = askel.json("hold", "list")["holds"]
     assert (hold["version"], hold["waiting"]) == (2, 2)
+    assert hold["reasons"] == [{"cause": "person", "detail": "held by ada"}]
+    assert askel.json("status")["holds"][0]["reasons"] == hold["reasons"]
 
 
 def test_holds_are_planned_anew_later(askel: Askel, waiting: Path) -> None:

@@ -67,7 +67,7 @@ async def test_a_deleted_list_holds_only_its_step_and_release_sends_in_order(eit
 
     change(either, "POST", "lists/Welcome Flow/restore")
     assert await order(either, "release", workflow="welcome") == {
-        "holds": [{"workflow": "welcome", "version": 1, "step": "welcome", "operations": 6}]
+        "holds": [{"workflow": "welcome", "version": 1, "step": "welcome", "operations": 6, "stays": []}]
     }
     await either.drain()
     [added] = either.requests("add_profiles_to_list", after=before)

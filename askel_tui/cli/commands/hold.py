@@ -61,11 +61,16 @@ async def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
 
 def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a hold as a JSON document, with its time as RFC 3339."""
-    return {**row, "since": to_rfc3339(row["since"])}
+    shown = {name: value for name, value in row.items() if name != "others"}
+    if "others" in row:
+        shown["reasons"] = [{"cause": row["cause"], "detail": row["detail"]}, *row["others"]]
+    return {**shown, "since": to_rfc3339(row["since"])}
 
 
 def _reason(hold: Hold | HoldStatus) -> str:
-    return f"{hold.detail} (came back twice: stays until a person acts)" if hold.stays else hold.detail
+    first, *others = [each.detail for each in hold.reasons] or [hold.detail]
+    stays = " (came back twice: stays until a person acts)" if hold.stays else ""
+    return "; and ".join([f"{first}{stays}", *others])
 
 
 def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
@@ -177,6 +182,10 @@ async def _decide(command: str, workflow: str | None, step: str | None, as_json:
             outcome = "is discarded" if is_single else "are discarded"
         operations = pluralize(each["operations"], "operation")
         put_message(f"{each['workflow']} step {each['step']}: {operations} {outcome}")
+        for reason in each.get("stays", ()):
+            put_message(
+                f"{each['workflow']} step {each['step']} stays held while this is so: {reason['detail']}"
+            )
 
 
 @click.command()

@@ -162,6 +162,7 @@ class Journal(TransactionRunner):
     attempted_held_operations = reads(placing.attempted_held_operations)
     add_hold = writes(placing.add_hold)
     change_hold = writes(placing.change_hold)
+    set_other_reasons = writes(placing.set_other_reasons)
     release_one = writes(releasing.release_one)
     release_hold = writes(releasing.release_hold)
     discard_held = writes(discarded.discard_held)

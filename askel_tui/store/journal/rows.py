@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.hold_causes import HoldReason
 from askel_tui.core.lines import identifier_numbers
 from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
 from askel_tui.core.records.record import Record
@@ -216,6 +217,13 @@ class Hold:
     """The number of times that it came back soon after it had ended by itself."""
     incident: str = ""
     """The name of the cause that it shares with other holds; see `core.incidents`."""
+    others: tuple[HoldReason, ...] = ()
+    """What else would hold the step, were it not for `cause`."""
+
+    @property
+    def reasons(self) -> tuple[HoldReason, ...]:
+        """All reasons for which the step is held, the first one first."""
+        return HoldReason(self.cause, self.detail), *self.others
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -224,12 +232,7 @@ class Hold:
 
     def release_arguments(self) -> dict[str, Any]:
         """Returns the arguments of the command that ends this hold, if it still has this cause then."""
-        return {
-            "workflow": self.workflow,
-            "version": self.version,
-            "step": self.step,
-            "cause": self.cause,
-        }
+        return {name: getattr(self, name) for name in ("workflow", "version", "step", "cause")}
 
 
 @dataclass(frozen=True, slots=True)

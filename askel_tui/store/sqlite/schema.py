@@ -235,6 +235,7 @@ CREATE INDEX phones_email ON phones (connection, email) WHERE email IS NOT NULL
 """,
     6: """
 ALTER TABLE workflows ADD COLUMN history TEXT;
+ALTER TABLE holds ADD COLUMN others TEXT NOT NULL DEFAULT '[]';
 CREATE TABLE backfills (
   id INTEGER PRIMARY KEY AUTOINCREMENT, connection TEXT NOT NULL, workflow TEXT NOT NULL, source TEXT NOT NULL,
   digest TEXT NOT NULL, state TEXT NOT NULL, history TEXT, actor TEXT NOT NULL, began INTEGER NOT NULL,

@@ -16,7 +16,7 @@ from askel_tui.core.drift.dependencies import StepDependencies
 from askel_tui.core.drift.drift import AccountSnapshot, find_drift
 from askel_tui.core.drift.findings import Finding
 from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties, is_carried
-from askel_tui.core.hold_causes import Cause, hold_cause
+from askel_tui.core.hold_causes import Cause, HoldReason, hold_cause
 from askel_tui.core.hold_history import pause_ms
 from askel_tui.core.incidents import incident_of
 from askel_tui.klaviyo.client import Client
@@ -232,6 +232,7 @@ class AccountChecker:
             (self._drifted_steps.add if holding else self._drifted_steps.discard)(step)
             if hold is not None:
                 await self._update_hold(hold, holding, document)
+                await self._update_other_reasons(hold, holding)
             if full:
                 unclear = set() if hold is None else await self._unclear(step, witnesses.get(step, ()))
                 standing = found.keys() | unclear
@@ -250,6 +251,14 @@ class AccountChecker:
             if await self._instance.journal.change_hold(changed, now):
                 log.warning("%s step %s is held: %s", hold.workflow, hold.step, first.detail)
                 await self._findings.note_held(changed, first, now)
+
+    async def _update_other_reasons(self, hold: Hold, holding: Sequence[Finding]) -> None:
+        """Names with a hold what else the account shows that would hold its step."""
+        found = [HoldReason(each.cause, each.detail) for each in holding]
+        others = [each for each in hold.others if not hold_cause(each.cause).is_drift]
+        others += [each for each in found if each != hold.reasons[0]]
+        if tuple(others) != hold.others:
+            await self._instance.journal.set_other_reasons(hold.key, others, self._instance.clock())
 
     def _incident(self, document: ConnectionDoc, finding: Finding) -> str:
         # How many profiles lost a property differs from step to step.

@@ -6,7 +6,7 @@ Without a daemon the command line takes the ownership lock and executes its comm
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -231,6 +231,12 @@ async def _act_on_holds(
         acted.append(
             {"workflow": hold.workflow, "version": hold.version, "step": hold.step, "operations": count}
         )
+    if act == "release":
+        held = {hold.key: hold.reasons for hold in await instance.journal.holds()}
+        for row, hold in zip(acted, wanted, strict=True):
+            # Another reason that the account shows holds the step again at the next look.
+            left = held.get(hold.key, tuple(each for each in hold.others if each.cause != Cause.PERSON))
+            row["stays"] = [asdict(reason) for reason in left]
     return {"holds": acted}, CommandEffects()
 
 

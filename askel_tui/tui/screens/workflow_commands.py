@@ -32,11 +32,14 @@ async def release_holds(screen: AskelScreen, holds: Sequence[Hold | HoldStatus])
     workflow, step, waiting = holds[0].workflow, holds[0].step, sum(hold.waiting for hold in holds)
     version = holds[0].version if len(holds) == 1 else None
     name, operations = f"{workflow}, step {step}", pluralize(waiting, "operation")
-    detail = f"{operations} will be sent, in order. Held because: {holds[0].detail}"
+    reasons = dict.fromkeys(each.detail for hold in holds for each in hold.reasons)
+    detail = f"{operations} will be sent, in order. Held because: {'; and '.join(reasons)}"
     if await screen.confirm(f"Release {name}?", detail):
         releasing = screen.backend.submit("release", workflow=workflow, version=version, step=step)
-        await screen.with_progress(f"Releasing {name}", releasing)
-        screen.toasts.show(f"{name} is released: {operations} on the way.")
+        released = await screen.with_progress(f"Releasing {name}", releasing)
+        left = {each["detail"] for hold in released["holds"] for each in hold["stays"]}
+        stays = f" It stays held while this is so: {'; '.join(sorted(left))}" if left else ""
+        screen.toasts.show(f"{name} is released: {operations} on the way.{stays}")
 
 
 async def replan_hold(screen: AskelScreen, hold: Hold | HoldStatus) -> None:

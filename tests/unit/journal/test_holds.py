@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from askel_tui.core.hold_causes import HoldReason
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import Decision, DelayedOperation, SettledOperation, WorkflowCounts
 from askel_tui.store.journal.states import SEQ_GAP
@@ -28,7 +31,7 @@ async def test_a_hold_keeps_its_step_and_is_noticed_once(desk: Desk) -> None:
     assert (entry.kind, entry.step, entry.status) == ("hold", "list", "done")
 
     assert await desk.journal.add_hold(hold("list", "key_refused"), NOW + 5) is False
-    assert await desk.journal.holds() == [kept]
+    assert await desk.journal.holds() == [replace(kept, others=(HoldReason("key_refused", kept.detail),))]
     assert await desk.journal.notices(notice.seq) == []
     assert len(await desk.entries()) == 1
 

@@ -71,7 +71,7 @@ def test_the_status_has_these_names_in_this_order() -> None:
         '"unplanned": 4, "waiting": 5, "held": 6, "failed": 7, "sent": 8, "differing": 0, "discarded": 0, '
         '"records": null, "warnings": {}, "notes": [], "oldest_waiting": null}], '
         '"holds": [{"workflow": "welcome", "step": "list", "cause": "target_gone", "detail": "the list is gone", '
-        '"since": 9, "waiting": 10, "version": 2, "stays": false}], '
+        '"since": 9, "waiting": 10, "version": 2, "stays": false, "reasons": []}], '
         '"jobs": [{"connection": "shop", "job": null, "since": 11, "operations": 12, "detail": "slow"}], '
         '"budgets": [{"account": "AbCdEf", "call": "get_lists", "window_s": 60, "limit": 150, "used": 13, '
         '"foreign": true}], "notices": [], "outages": []}'

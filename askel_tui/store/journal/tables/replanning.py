@@ -209,6 +209,8 @@ def end_replan(
                 continue
             if hold.waiting and (hold.version, hold.step) in obstacles:
                 placing.announce_hold(work, hold)
+            if hold.waiting:
+                releasing.name_obstacles(work, hold)
             if hold.waiting or repaired is None:
                 continue
             releasing.delete_hold(work, hold)

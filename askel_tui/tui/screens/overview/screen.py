@@ -198,7 +198,7 @@ class OverviewScreen(AskelScreen):
             hold = self._selected_hold()
             if hold is not None:
                 self.toasts.show(
-                    hold.detail,
+                    "\n".join(each.detail for each in hold.reasons),
                     title=view.hold_name(hold),
                     severity="warning",
                     timeout=15,

@@ -90,9 +90,10 @@ def hold_name(hold: HoldStatus) -> str:
 
 def hold_row(hold: HoldStatus, now_ms: int) -> Row:
     """Makes the row of a hold, the step first: the name of a long workflow may be cut."""
+    more = f" +{len(hold.reasons) - 1}" if len(hold.reasons) > 1 else ""
     return hold_key(hold), (
         f"{hold.step} ‹ {hold.workflow}",
-        (f"! {hold_cause(hold.cause).short}", "$warning"),
+        (f"! {hold_cause(hold.cause).short}{more}", "$warning"),
         format_age(hold.since, now_ms),
         f"{hold.waiting:,}",
     )

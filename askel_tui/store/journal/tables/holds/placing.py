@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from askel_tui.core.hold_causes import Cause, hold_cause
+from askel_tui.core.hold_causes import Cause, HoldReason, hold_cause
 from askel_tui.core.incidents import SEPARATOR
 from askel_tui.store.journal.rows import Hold, StoredOperation
 from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
@@ -20,6 +21,9 @@ from askel_tui.store.journal.transaction import Transaction
 COLUMNS = (
     "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats, incident"
 )
+"""The columns of a new hold, in the order of `Hold`."""
+
+READ_COLUMNS = f"{COLUMNS}, others"
 """The columns of `holds`, in the order of `Hold`."""
 
 OBSTACLE_DETAILS = {
@@ -54,7 +58,7 @@ _OLDEST_VERSIONS = (
 
 def read_holds(db: Transaction) -> list[Hold]:
     """Reads all holds, oldest first, each with the number of operations that wait for it."""
-    return [decode_hold(row) for row in db.execute(f"SELECT {COLUMNS} FROM holds ORDER BY id")]
+    return [decode_hold(row) for row in db.execute(f"SELECT {READ_COLUMNS} FROM holds ORDER BY id")]
 
 
 def _incident(hold: Hold) -> str:
@@ -63,8 +67,36 @@ def _incident(hold: Hold) -> str:
 
 
 def decode_hold(row: Sequence[Any]) -> Hold:
-    hold = Hold(*row)
-    return replace(hold, stays=bool(hold.stays))
+    *columns, others = row
+    hold = Hold(*columns)
+    known = tuple(HoldReason(*each) for each in json.loads(others))
+    return replace(hold, stays=bool(hold.stays), others=known)
+
+
+def find_hold(db: Transaction, key: tuple[str, int, str]) -> Hold | None:
+    """Finds the hold of a step of a version."""
+    row = db.execute(f"SELECT {READ_COLUMNS} FROM holds WHERE {OF_STEP}", key).fetchone()
+    return None if row is None else decode_hold(row)
+
+
+def set_other_reasons(
+    db: Transaction, key: tuple[str, int, str], others: Iterable[HoldReason], now: int
+) -> None:
+    """Sets what else would hold a held step, beside the cause of its hold."""
+    hold = find_hold(db, key)
+    if hold is not None:
+        left = [each for each in dict.fromkeys(others) if each != hold.reasons[0]]
+        kept = [(each.cause, each.detail) for each in left]
+        db.execute(f"UPDATE holds SET others = ? WHERE {OF_STEP}", (json.dumps(kept), *key))
+
+
+def _keep_other_reason(work: UnitOfWork, before: Hold | None, wanted: Hold, *, placed: bool) -> None:
+    """Keeps the reason of two that is not the hold's own; one that passes by itself needs no mention."""
+    if before is None:
+        return
+    other = before if placed else wanted
+    if not hold_cause(other.cause).is_probed:
+        set_other_reasons(work.db, wanted.key, [*before.others, other.reasons[0]], work.now)
 
 
 def held_steps(db: Transaction, workflow: str, version: int) -> list[str]:
@@ -109,7 +141,7 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     """Holds a step as `add_hold` does, as part of a larger write."""
     hold = replace(hold, incident=_incident(hold))
-    before = work.db.execute(f"SELECT {COLUMNS} FROM holds WHERE {OF_STEP}", hold.key).fetchone()
+    before = find_hold(work.db, hold.key)
     placed = insert_hold(
         work,
         replace(hold, waiting=0),
@@ -117,6 +149,7 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
         "incident = excluded.incident "
         "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause IN ('outage', 'limit'))",
     )
+    _keep_other_reason(work, before, hold, placed=placed)
     if not placed:
         return False
     terms = history.begin(work.db, hold, work.now)
@@ -126,7 +159,7 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     apply_hold(work, hold.workflow, hold.version, hold.step)
     announce_hold(work, replace(hold, stays=terms.stays))
     if before is not None:
-        notices.add_replacement_notice(work.db, decode_hold(before), work.now)
+        notices.add_replacement_notice(work.db, before, work.now)
     return True
 
 
@@ -251,13 +284,16 @@ def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
 
     Where consent is in doubt, that hold keeps them.
     """
-    return insert_hold(
+    before = find_hold(work.db, hold.key)
+    placed = insert_hold(
         work,
         hold,
         "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = NULL, stays = 0, repeats = 0, "
         "incident = excluded.incident "
         "WHERE holds.cause NOT IN ('in_doubt', 'unmatched', 'other_identity')",
     )
+    _keep_other_reason(work, before, hold, placed=placed)
+    return placed
 
 
 def carry_hold(work: UnitOfWork, hold: Hold, version: int, step: str) -> None:

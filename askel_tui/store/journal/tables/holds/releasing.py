@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from askel_tui.core.hold_causes import Cause, HoldReason, hold_cause
 from askel_tui.store.journal.rows import Decision, Hold
 from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
 from askel_tui.store.journal.tables import notices, operations, superseded
@@ -74,7 +75,7 @@ def release_within(
     db, by_itself = work.db, decision.actor == OWN_ACTOR
     ended = db.execute(
         "DELETE FROM holds WHERE workflow = ? AND version = coalesce(?, version) AND step = ? "
-        f"AND cause = coalesce(?, cause) AND NOT (stays AND ?) RETURNING entry, {placing.COLUMNS}",
+        f"AND cause = coalesce(?, cause) AND NOT (stays AND ?) RETURNING entry, {placing.READ_COLUMNS}",
         (workflow, version, step, decision.detail.get("cause"), by_itself),
     ).fetchall()
     if not ended:
@@ -97,28 +98,53 @@ def release_within(
         released -= placing.apply_holds(work, workflow)
         notices.add_release_notice(db, hold, decision.actor, released, work.now)
         total += released
-        _hold_again_for_obstacles(work, hold, since)
+        _hold_again(work, hold, since, by_itself=by_itself)
     return total
 
 
-def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
-    """Holds what neither plan may send, and what no release lets go therefore: only another cause ended."""
-    left = work.db.execute(_OBSTACLE, (hold.workflow, hold.version, hold.step)).fetchall()
-    if left:
-        mark = left[0][0]
-        kept = replace(
-            hold,
-            cause=placing.OBSTACLE_CAUSES[mark],
-            detail=placing.OBSTACLE_DETAILS[mark],
-            since=work.now,
-            waiting=sum(number for _, number in left),
-            until=None,
-            stays=False,
-            repeats=0,
-            incident="",
+def _hold_again(work: UnitOfWork, hold: Hold, entry: int, *, by_itself: bool) -> None:
+    """Holds again what another cause keeps: what neither plan may send, which no release lets go, and what a person
+    holds, where the hold ended by itself."""
+    left = work.db.execute(_OBSTACLE, hold.key).fetchall()
+    reasons = [_obstacle(mark) for mark, _ in left]
+    by_person = [each for each in hold.others if by_itself and each.cause == Cause.PERSON]
+    first = next(iter((*reasons, *by_person)), None)
+    if first is None:
+        return
+    kept = replace(
+        hold,
+        cause=first.cause,
+        detail=first.detail,
+        since=work.now,
+        waiting=sum(number for _, number in left),
+        until=None,
+        stays=False,
+        repeats=0,
+        incident="",
+    )
+    placing.insert_hold(work, kept, entry=entry)
+    placing.set_other_reasons(work.db, hold.key, [*reasons, *by_person], work.now)
+    if by_person:
+        placing.apply_hold(work, *hold.key)
+    placing.announce_hold(work, kept)
+
+
+def _obstacle(mark: int) -> HoldReason:
+    return HoldReason(placing.OBSTACLE_CAUSES[mark], placing.OBSTACLE_DETAILS[mark])
+
+
+def name_obstacles(work: UnitOfWork, hold: Hold) -> None:
+    """Gives a hold, after re-planning, the obstacles that its operations still have, beside its other reasons."""
+    left = [_obstacle(mark) for mark, _ in work.db.execute(_OBSTACLE, hold.key)]
+    reasons = [*left, *(each for each in hold.reasons if not hold_cause(each.cause).needs_replan)]
+    if not reasons:
+        return
+    if hold_cause(hold.cause).needs_replan:
+        work.db.execute(
+            f"UPDATE holds SET cause = ?, detail = ? WHERE {placing.OF_STEP}",
+            (reasons[0].cause, reasons[0].detail, *hold.key),
         )
-        placing.insert_hold(work, kept, entry=entry)
-        placing.announce_hold(work, kept)
+    placing.set_other_reasons(work.db, hold.key, reasons, work.now)
 
 
 def delete_hold(work: UnitOfWork, hold: Hold) -> None:
