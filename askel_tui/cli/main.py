@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "rotate": _entry("connections", "rotate", "Give a connection a new key.", _CONNECTIONS),
     "disconnect": _entry("connections", "disconnect", "Remove a connection and its key.", _CONNECTIONS),
     "connections": _entry("connections", "connections", "List connections, change one.", _CONNECTIONS),
+    "revision": _entry("revision", "revision", "List revisions, move a connection to one.", _CONNECTIONS),
     "browse": _entry("browse", "browse", "Show what exists in an account.", _CONNECTIONS),
     "workflow": _entry("workflow", "workflow", "Workflows as files: apply, activate, show.", _WORKFLOWS),
     "ingest": _entry("ingest", "ingest", "Read records from a file.", _WORKFLOWS),
@@ -55,7 +56,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "settings": _entry("settings", "settings", "Show and change settings.", _MACHINE),
     "demo": _entry("demo", "demo", "The whole story, on this machine.", _MACHINE),
     "sandbox": _entry("sandbox", "sandbox", "A Klaviyo account on this machine.", _MACHINE),
-    "doctor": _entry("doctor", "doctor", "Check that everything is in order.", _MACHINE),
+    "doctor": _entry("doctor.command", "doctor", "Check that everything is in order.", _MACHINE),
 }
 
 CONSOLE_PACKAGE = "askel_tui.tui"

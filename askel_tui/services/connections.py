@@ -77,7 +77,7 @@ async def connect(
     """
     check_connection_name(name)
     key = fit_key(key)
-    revision = _check_revision(revision or NEWEST)
+    revision = check_revision(revision or NEWEST)
     if any(doc.name == name for doc in instance.state.connections()):
         raise ConnectionRefused(
             f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
@@ -223,7 +223,7 @@ async def _check_unstored_key(
         await client.aclose()
 
 
-def _check_revision(revision: str) -> str:
+def check_revision(revision: str) -> str:
     if revision in REVISIONS:
         return revision
     guess = None if revision in RELEASES else did_you_mean(revision, REVISIONS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 
 from askel_tui.core.operations import OnConflict
 from askel_tui.core.workflows.model import OnSharedPhone
@@ -16,6 +16,10 @@ PAUSE_AFTER_MS = 15 * 60_000
 
 PhonePolicy = Callable[[str, int], OnSharedPhone]
 """A function of a workflow and its version."""
+
+
+ClientAt = Callable[[str], Awaitable[Client | None]]
+"""A function of a revision."""
 
 
 def _go_on(workflow: str, version: int) -> OnSharedPhone:
@@ -39,3 +43,12 @@ class Connected:
     limits: Limits = field(default_factory=Limits)
     on_shared_phone: PhonePolicy = field(default=_go_on, compare=False)
     """Finds what a version of a workflow does with phone numbers that another person's profile has."""
+    client_at: ClientAt | None = field(default=None, compare=False)
+    """Finds the connection's client at another revision: what was sent before a move is settled where it was sent."""
+
+    async def at(self, revision: str) -> Connected:
+        """Returns the connection at the revision of one of its requests."""
+        client = (
+            None if revision == self.revision or self.client_at is None else await self.client_at(revision)
+        )
+        return self if client is None else replace(self, revision=revision, client=client)

@@ -167,15 +167,16 @@ class Instance:
         Raises `UnknownConnection`.
         """
         found = self.state.connection(connection)
-        revision = revision or found.revision
-        handle = (found.name, found.key, revision, found.accept_retired)
+        revision, accept = revision or found.revision, found.accept_retired
+        before = found.before_move
+        if before is not None and revision == before.revision != found.revision:
+            accept = before.accept_retired
+        handle = (found.name, found.key, revision, accept)
         if handle not in self._clients:
             key = await asyncio.to_thread(self.secrets().get, connection)
             if key is None:
                 return None
-            made = await self.client_for(
-                key, revision, account_key(found), accept_retired=found.accept_retired
-            )
+            made = await self.client_for(key, revision, account_key(found), accept_retired=accept)
             if self._clients.setdefault(handle, made) is not made:
                 # Another task made one meanwhile.
                 await made.aclose()
@@ -209,6 +210,7 @@ class Instance:
                     self.timing,
                     self.limits,
                     policy,
+                    partial(self.find_client, doc.name),
                 )
                 found.setdefault(account, {})[doc.name] = connected
         if self._budgets is not None:

@@ -140,6 +140,7 @@ class Journal(TransactionRunner):
     # The queue of operations, and the ids of their profiles.
 
     waiting_operations = reads(operations.waiting_operations)
+    queued_operations = reads(operations.queued_operations)
     operation_state = reads(operations.operation_state)
     settle_late_lines = writes(late_lines.settle_late_lines)
     profile_ids = reads(profile_ids_table.profile_ids)

@@ -22,6 +22,16 @@ class _Doc(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+class BeforeMove(_Doc):
+    """The revision from which a connection was moved: the way back, until somebody confirmed the move."""
+
+    revision: str
+    accept_retired: bool
+    moved: int
+    """The time of the move, in milliseconds since 1970."""
+    confirmed: bool = False
+
+
 class ConnectionDoc(_Doc):
     """One Klaviyo account as seen through one private key. The key itself is never here."""
 
@@ -34,6 +44,8 @@ class ConnectionDoc(_Doc):
     revision: str
     accept_retired: bool = False
     """True if a revision that is retired may be served by another one's rules; else Klaviyo answers 410."""
+    before_move: BeforeMove | None = None
+    """The revision before the last move; None where it was never moved, or moved back."""
     customer: str | None = None
     only_lists: tuple[str, ...] = ()
     """The only lists that the connection may touch; empty: all of them."""

@@ -18,6 +18,7 @@ from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.backfill_rows import BackfillState
 from askel_tui.store.journal.rows import AuditFilter, Command, Decision, Hold, WorkflowState, encode_run
+from askel_tui.sync.engine import moving
 from askel_tui.sync.engine.replanning import consents_from, replan, replan_revived
 from askel_tui.sync.instance import Instance, KeyNotStored
 from askel_tui.sync.planning.replanning import VersionUnreadable
@@ -324,6 +325,16 @@ async def _change_backfill(
     return {"backfill": backfill.id, "state": to}, CommandEffects(stopped_workflows=stopped)
 
 
+def _moves(move: Callable[[Instance, Arguments, str], Awaitable[Mapping[str, Any]]]) -> Handler:
+    """Makes the handler of a command that moves a connection."""
+
+    async def handle(instance: Instance, arguments: Arguments, actor: str) -> Executed:
+        result = await move(instance, arguments, actor)
+        return result, CommandEffects(tuple(each["workflow"] for each in result.get("held", ())))
+
+    return handle
+
+
 REPLANNING_COMMANDS = frozenset({"activate", "replan"})
 """The commands that may change what a workflow's waiting operations are: none may be in memory meanwhile."""
 
@@ -344,4 +355,7 @@ HANDLERS: Mapping[str, Handler] = {
     "replay": _replay,
     "pause_backfill": partial(_change_backfill, to="paused"),
     "resume_backfill": partial(_change_backfill, to="running"),
+    "move_revision": _moves(moving.move_revision),
+    "move_back": _moves(moving.move_back),
+    "confirm_move": _moves(moving.confirm_move),
 }

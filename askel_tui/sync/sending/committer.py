@@ -24,6 +24,9 @@ MAX_OPERATIONS_PER_COMMIT = 1_000
 LOG_INTERVAL_MS = 60_000
 """Time between two lines of the log about a connection's trouble, in milliseconds."""
 
+_ENDS_WITH_SENDER = KEY_CAUSES | {Cause.RETIRED}
+"""The causes that may be gone once another sender has taken over."""
+
 
 @dataclass(slots=True)
 class _Transaction:
@@ -105,12 +108,12 @@ class Committer:
         """Limits the retries and holds of a settlement as the connection's settings say.
 
         A step that has been in trouble for longer than `pause_after` is held instead of tried again, and what was
-        refused for a key that was replaced meanwhile is tried again instead of held.
+        refused for a key or at a revision that was replaced meanwhile is tried again instead of held.
         """
         held: list[HeldOperations] = []
         delayed: list[DelayedOperation] = []
         for each in settlement.held:
-            if self.retired and each.cause in KEY_CAUSES and not each.keep_request_open:
+            if self.retired and each.cause in _ENDS_WITH_SENDER and not each.keep_request_open:
                 delayed += [DelayedOperation(stored, now, each.detail) for stored in each.operations]
             else:
                 held.append(each)

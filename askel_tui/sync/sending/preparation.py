@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from askel_tui.contract.bodies import Inexpressible
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
+from askel_tui.contract.endpoints import NotInRevision
 from askel_tui.core.addressing import CONSENT_CALL_OF_STEP, CONSENT_CALLS, addressed_identity
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation
 from askel_tui.core.opt_outs import MAX_OWN_OPT_OUTS, OwnOptOuts, join_opt_outs
 from askel_tui.core.planning.disposition import Known, refused_time
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import PACKED_CALLS
+from askel_tui.core.requests.revision_differences import unsayable
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.profiles import (
@@ -30,13 +34,16 @@ from askel_tui.sync.sending.batches import Batch, Prepared, addition_batches
 from askel_tui.sync.sending.exchange import Exchange
 from askel_tui.sync.settlement.dispositions import Decided, decide
 from askel_tui.sync.settlement.single_calls import interpret, learned_profiles
-from askel_tui.sync.settlement.values import Retry, Settlement
+from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement
 
 OWN_OPT_OUT_MS = 15 * 60_000
 """The time for which an opt-out that was sent from here counts, whether the account shows it or not."""
 
 MIN_UNKNOWN_FOR_IMPORT = 100
 """The number of additions of profiles without a known id from which on an import job makes them."""
+
+CANT_SAY = (Inexpressible, NotInRevision)
+"""What building a request raises that the revision has no field or call for."""
 
 
 class Preparation:
@@ -56,6 +63,20 @@ class Preparation:
             return Prepared(settlements=decided.settlements)
         prepared = await self._prepare(decided.going, priority)
         return Prepared(prepared.batches, [*decided.settlements, *prepared.settlements])
+
+    def hold_unsayable(self, operations: Sequence[StoredOperation], problem: Exception) -> Prepared:
+        """Holds the operations that the revision can't say, and has the others tried again without them."""
+        reasons = {stored.seq: unsayable(stored.operation, self._to.revision) for stored in operations}
+        held = [
+            HeldOperations([stored], Cause.REVISION, reason)
+            for stored in operations
+            if (reason := reasons[stored.seq]) is not None
+        ]
+        if not held:
+            raise problem
+        rest = [stored for stored in operations if reasons[stored.seq] is None]
+        retries = [Retry(rest, "others of its request can't be said at this revision", 0)] if rest else []
+        return Prepared(settlements=[Settlement(held=held, retries=retries)])
 
     async def decide(
         self,

@@ -30,7 +30,7 @@ from askel_tui.sync.sending.batches import BULK_CALLS, Batch, Prepared, ProfileU
 from askel_tui.sync.sending.committer import Committer
 from askel_tui.sync.sending.exchange import Exchange, OptOutsTooOld, Reply, report_open_requests
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
-from askel_tui.sync.sending.preparation import Preparation
+from askel_tui.sync.sending.preparation import CANT_SAY, Preparation
 from askel_tui.sync.sending.shared_phones import SharedPhones
 from askel_tui.sync.settlement.bulk_calls import JobEnd, interpret_events, interpret_import
 from askel_tui.sync.settlement.error_policy import Action, action_for, settlement_for, target_to_check
@@ -91,7 +91,11 @@ class Sender:
         """Sends updates of many profiles as import jobs, which put them on the list where it is given."""
         update, admitted = await self._admit(list(batches.row_operations(profiles)), "bulk")
         rows = batches.admitted_rows(profiles, admitted)
-        update.add(await self._send_concurrently(batches.import_batches(rows, list_id, self.revision)))
+        try:
+            prepared = batches.import_batches(rows, list_id, self.revision)
+        except CANT_SAY as problem:
+            prepared = self._preparation.hold_unsayable(list(batches.row_operations(rows)), problem)
+        update.add(await self._send_concurrently(prepared))
         return update
 
     async def send_events(self, events: Sequence[StoredOperation]) -> QueueUpdate:
@@ -103,7 +107,10 @@ class Sender:
             settlement = interpret(list(admitted.values()), error, NO_EVIDENCE, sent=False)
             update.add(await self._committer.commit(None, settlement))
             return update
-        prepared = batches.event_batches(decided.going, self.revision)
+        try:
+            prepared = batches.event_batches(decided.going, self.revision)
+        except CANT_SAY as problem:
+            prepared = self._preparation.hold_unsayable(decided.going, problem)
         settlements = [*decided.settlements, *prepared.settlements]
         update.add(await self._send_concurrently(Prepared(prepared.batches, settlements)))
         return update
@@ -112,8 +119,12 @@ class Sender:
         """Settles a request in doubt: it is sent once more with the same bytes, if that is harmless.
 
         Consent is read back instead. An import job that is known is followed; where its answer was lost, all that may
-        be the one are waited for, so that no newer write is overtaken by it, and then its rows go anew.
+        be the one are waited for, so that no newer write is overtaken by it, and then its rows go anew. All of this
+        at the revision that the request was made at, wherever the connection was moved since.
         """
+        to = await self.connected.at(unanswered.intent.revision)
+        if to is not self.connected:
+            return await Sender(to, self._journal, self._clock, self._gate).send_again(unanswered)
         if not unanswered.operations:
             await self._journal.answer_request(unanswered.id, now=self._clock())
             return QueueUpdate()
@@ -215,6 +226,8 @@ class Sender:
     async def _prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         try:
             return await self._preparation.prepare(operations, priority)
+        except CANT_SAY as problem:
+            return self._preparation.hold_unsayable(operations, problem)
         except KlaviyoError as error:
             # A read that comes before the request failed: nothing was written.
             evidence = await self._find_evidence(operations, error, None)

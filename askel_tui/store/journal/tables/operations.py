@@ -75,6 +75,15 @@ def _queue(
     )
 
 
+def queued_operations(db: Transaction, connection: str, after: int, limit: int) -> list[StoredOperation]:
+    """Lists what a connection has not sent (waiting, held or failed) with a higher `seq` than `after`, in order."""
+    rows = db.execute(
+        f"SELECT {STORED_COLUMNS} FROM operations WHERE seq > ? AND connection = ? ORDER BY seq LIMIT ?",
+        (after, connection, limit),
+    )
+    return list(map(decode_operation, rows))
+
+
 def carried_operations(db: Transaction, request: int) -> dict[int, StoredOperation]:
     """Returns the operations that a request still carries, by `seq`."""
     rows = db.execute(f"SELECT {STORED_COLUMNS} FROM operations WHERE request = ?", (request,))

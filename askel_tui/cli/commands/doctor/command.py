@@ -224,7 +224,7 @@ def _check_daemon(instance: Instance) -> str:
     pid = owner_pid(instance.home)
     if pid is None:
         return "not running"
-    from askel_tui.cli.commands.doctor_api import systemd_unit
+    from askel_tui.cli.commands.doctor.api_checks import systemd_unit
 
     unit = systemd_unit(pid) if pid else None
     return f"running, process {pid or '?'}" + (f", {unit}" if unit else "")
@@ -232,14 +232,14 @@ def _check_daemon(instance: Instance) -> str:
 
 def _api_findings(instance: Instance, keys: bool) -> list[Finding]:
     """Collects the findings about the HTTP API. `keys` is True if the vault or keyring can be opened."""
-    from askel_tui.cli.commands import doctor_api
+    from askel_tui.cli.commands.doctor import api_checks
 
     findings = [
-        _run_check("HTTP API", lambda: doctor_api.check_api(instance)),
-        _run_check("tokens", lambda: doctor_api.check_tokens(instance)),
+        _run_check("HTTP API", lambda: api_checks.check_api(instance)),
+        _run_check("tokens", lambda: api_checks.check_tokens(instance)),
     ]
     if keys:
-        findings.append(_run_check("webhooks", lambda: doctor_api.check_webhooks(instance)))
+        findings.append(_run_check("webhooks", lambda: api_checks.check_webhooks(instance)))
     return findings
 
 
