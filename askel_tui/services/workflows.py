@@ -25,6 +25,7 @@ from askel_tui.core.workflows.model import (
 )
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.core.workflows.upgrade import changed_meanings
+from askel_tui.services.history.opted_out import PeopleLifted, preview_lifted
 from askel_tui.services.history.past_records import (
     FlowsAnswer,
     PastRecords,
@@ -223,6 +224,7 @@ async def activate(
     consents: Consents | None = None,
     first: int | None = None,
     flows: FlowsAnswer | None = None,
+    resubscribe: int | None = None,
     paused: bool = False,
 ) -> Mapping[str, Any]:
     """Switches a workflow to its newest version; with `first` it pauses by itself once so many records are sent.
@@ -230,8 +232,9 @@ async def activate(
     With `paused` it takes records and sends nothing before it is resumed.
 
     `unsent` says what becomes of what was not sent under older versions: it is planned anew, or kept as it was planned.
-    `flows` says what records of the past do to live flows. Raises `UnsentOperations` and `PastRecords` where there are
-    some and nobody said, `UnknownWorkflow`, `CommandRefused`; `KlaviyoError` where the flows can't be read.
+    `flows` says what records of the past do to live flows, `resubscribe` how many people who have opted out may be
+    subscribed again. Raises `UnsentOperations`, `PastRecords` and `PeopleLifted` where there are some and nobody said,
+    `UnknownWorkflow`, `CommandRefused`; `KlaviyoError` where the flows or the opt-outs can't be read.
     """
     newest = instance.workflow_document(workflow)
     agreed = consents or Consents()
@@ -246,6 +249,9 @@ async def activate(
             raise PastRecords(past[0])
     elif flows == "history":
         starts = await read_flow_starts(instance, newest.connection)
+    lifted = await preview_lifted(instance, workflow, since, from_record)
+    if lifted is not None and lifted.people > (resubscribe or 0):
+        raise PeopleLifted(lifted)
     arguments = {
         "workflow": workflow,
         "version": newest.version,

@@ -16,7 +16,7 @@ from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.store.journal.rows import Hold
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.instance import account_key
-from tests.support.bad_days import order, until
+from tests.support.bad_days import change, order, until
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, points
@@ -267,6 +267,26 @@ async def test_activating_asks_whether_records_of_the_past_start_flows(api: Runn
     [event] = api.bench.events("First Points Earned")
     flow = next(each for each in api.bench.state()["flows"] if each["name"] == "First Points Thanks")
     assert (event["backfill"], flow["starts"]) == (True, [])
+
+
+async def test_activating_asks_for_the_number_of_people_who_opted_out(api: RunningApi) -> None:
+    steps = "steps:\n  - id: in\n    subscribe: {channels: [email], list: Newsletter, proof: record}\n"
+    text = f"askel: 2\n{WORKFLOW[: WORKFLOW.index('steps:')]}{steps}"
+    record = {**points(1), "time": "2026-01-02T00:00:00Z"}
+    email = record["data"]["shopper"]["email"]
+    change(api.bench, "POST", "profiles", profiles=[{"email": email}])
+    left = {"consent": "UNSUBSCRIBED", "last_updated": "2026-01-01T00:00:00Z"}
+    change(api.bench, "PUT", f"profiles/{email}/consent", **{"email.marketing": left})
+    await api.http.post(RECORDS, json=record)
+    await api.bench.apply(text, activate=False)
+    path, since = f"{HERE}/workflows/tested", {"since": "2026-01-01T00:00:00Z", "flows": "fire"}
+    for given in (since, {**since, "resubscribe": 0}):
+        asked = await api.http.post(f"{path}/activate", json=given)
+        assert asked.status_code == 409
+        error = asked.json()["error"]
+        assert (error["code"], error["preview"]["people"]) == ("opt_outs", 1)
+    assert (await api.http.post(f"{path}/activate", json={**since, "resubscribe": True})).status_code == 422
+    assert (await api.http.post(f"{path}/activate", json={**since, "resubscribe": 1})).status_code == 200
 
 
 async def _sent(api: RunningApi) -> bool:

@@ -28,6 +28,7 @@ from askel_tui.sync.engine.command_bus import submit
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.dry_run.details import record_details
 from askel_tui.tui.screens.dry_run.export import EXPORT_COLUMNS, export_text
+from tests.support.bad_days import change
 from tests.support.thinning import first_only
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
@@ -296,6 +297,30 @@ async def test_records_of_the_past_start_flows_only_where_that_is_said(
         await press(pilot, "L", "down", "enter", *"live", "enter", "y", key)
         [state] = await bench.instance.journal.workflow_states()
         assert (state.status, state.history is not None) == ("active", marked)
+
+
+async def test_people_who_opted_out_are_subscribed_again_only_where_their_number_is_typed(
+    console: Console,
+) -> None:
+    async def left(bench: Workbench) -> None:
+        text = example("first-points-welcome.yaml").read_text()
+        head = text[: text.index("steps:")]
+        step = "steps:\n  - id: in\n    subscribe: {channels: [email], list: Newsletter, proof: record}\n"
+        await bench.apply(f"{head}{step}", activate=False)
+        record = {**points(1), "time": "2021-01-01T00:00:00Z"}
+        email = record["data"]["shopper"]["email"]
+        change(bench, "POST", "profiles", profiles=[{"email": email}])
+        gone = {"consent": "UNSUBSCRIBED", "last_updated": "2020-01-01T00:00:00Z"}
+        change(bench, "PUT", f"profiles/{email}/consent", **{"email.marketing": gone})
+        await bench.take([record])
+
+    async with console(size=(120, 50), first="dry_run", prepare=left) as (app, pilot, bench):
+        await press(pilot, "L", "enter", *"live", "enter", "y")
+        assert "would have subscribed 1 person again" in text_of(app)
+        await press(pilot, "escape")
+        assert await status(bench) == "draft"
+        await press(pilot, "L", "enter", *"live", "enter", "y", "1", "enter", "y")
+        assert await status(bench) == "active"
 
 
 REPAIRED = """\

@@ -230,6 +230,9 @@ class Activation(BaseModel):
     flows: Literal["fire", "history"] | None = None
     """Whether records older than an hour start live flows and subscribe people, or are written as history. Without an
     answer the request is refused with a preview where they would."""
+    resubscribe: int | None = Field(default=None, ge=0, strict=True)
+    """How many people who have opted out may be subscribed again; the request is refused with a preview where it would
+    be more."""
     with_consent: StrictBool = False
     close_unmatched: StrictBool = False
     accept_identity: StrictBool = False
@@ -274,6 +277,7 @@ async def activate(
         unsent=start.unsent,
         first=start.first,
         flows=start.flows,
+        resubscribe=start.resubscribe,
         consents=Consents(start.with_consent, start.close_unmatched, start.accept_identity),
     )
 

@@ -26,6 +26,7 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.services.direct.requests import NotFound
 from askel_tui.services.direct.writes import IdempotencyKeyReused
+from askel_tui.services.history.opted_out import PeopleLifted
 from askel_tui.services.history.past_records import PastRecords
 from askel_tui.services.json_documents import to_json
 from askel_tui.services.replanning import UnsentOperations
@@ -50,7 +51,7 @@ class Fault(BaseModel):
     """The request's id, as in the log."""
     problems: list[dict[str, Any]] = []
     preview: dict[str, Any] | None = None
-    """What would be done, where the answer is a question (`unsent`, `flows`)."""
+    """What would be done, where the answer is a question (`unsent`, `flows`, `opt_outs`)."""
 
 
 class FaultAnswer(BaseModel):
@@ -147,6 +148,11 @@ def to_api_error(error: Exception) -> ApiError:
             )
             return ApiError(
                 409, "flows", f"{error.preview.describe()}: {say}", preview=to_json(error.preview)
+            )
+        case PeopleLifted():
+            say = f'say {{"resubscribe": {error.preview.people}}} to let them'
+            return ApiError(
+                409, "opt_outs", f"{error.preview.describe()}: {say}", preview=to_json(error.preview)
             )
         case CommandRefused() | Conflict():
             return ApiError(409, "conflict", message)

@@ -45,6 +45,8 @@ TOTAL_LABELS = {
     "depends": "not known yet",
     "already_sent": "already sent",
     "dropped": "not kept",
+    "lifted": "opt-outs ended",
+    "refused": "opt-outs kept",
 }
 """Labels of the totals whose names do not explain themselves."""
 

@@ -20,6 +20,7 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.first_records import CHOICES, GO_ON, STAY_PAUSED, follow_first
 from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.lifted_output import answer_lifted, resubscribe_option
 from askel_tui.cli.output import problem_rows, put_json, put_message, put_table
 from askel_tui.cli.past_output import answer_past, flow_options
 from askel_tui.cli.replan_output import (
@@ -233,6 +234,7 @@ async def export(name: str, version: int | None, output: str | None) -> None:
 @click.option(GO_ON, "then", flag_value=GO_ON, help=f"After --first: {CHOICES[GO_ON]}.")
 @click.option(STAY_PAUSED, "then", flag_value=STAY_PAUSED, help=f"After --first: {CHOICES[STAY_PAUSED]}.")
 @flow_options
+@resubscribe_option
 @replan_options
 @asynchronous
 async def activate(
@@ -243,13 +245,15 @@ async def activate(
     first: int | None,
     then: str | None,
     flows: FlowsAnswer | None,
+    resubscribe: int | None,
     all_file: str | None,
     **agreed: bool,
 ) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
 
     What waits or is held under older versions, and was never sent, can be planned anew: it is shown first. Where
-    records older than an hour would start live flows or subscribe people, it says which and how many, and asks.
+    records older than an hour would start live flows or subscribe people, it says which and how many, and asks; where
+    people who have opted out would be subscribed again, it asks for their number.
 
     \b
     Examples:
@@ -285,7 +289,7 @@ async def activate(
             activate_workflow, instance, name, actor(), since=start, from_record=from_record, unsent=unsent,
             consents=consents, first=first,
         )  # fmt: skip
-        result = await answer_past(activate_now, flows)
+        result = await answer_past(partial(answer_lifted, activate_now, resubscribe), flows)
         running = owner_pid(instance.home) is not None
         put_result(result.get("replanned") or {})
         if trial is not None and first is not None:

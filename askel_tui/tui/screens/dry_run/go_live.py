@@ -76,22 +76,33 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
 
 
 async def _activate(screen: AskelScreen, name: str, **given: Any) -> bool:
-    """Activates; asks where records of the past would start flows. Returns False where nothing was answered."""
+    """Activates; asks where records of the past would start flows, or people who have opted out be subscribed again.
+
+    Returns False where nothing was answered.
+    """
+    from askel_tui.services.history.opted_out import PeopleLifted
     from askel_tui.services.history.past_records import PastRecords
 
     backend = screen.backend
-    try:
-        await screen.with_progress(
-            f"Activating {name}", backend.call(services.activate, name, backend.actor, **given)
-        )
-    except PastRecords as question:
-        flows: Any = await screen.ask(PastQuestion(question.preview))
-        if flows is None:
-            return False
-        await screen.with_progress(
-            f"Activating {name}", backend.call(services.activate, name, backend.actor, **given, flows=flows)
-        )
-    return True
+    while True:
+        try:
+            await screen.with_progress(
+                f"Activating {name}", backend.call(services.activate, name, backend.actor, **given)
+            )
+        except PastRecords as question:
+            given["flows"] = await screen.ask(PastQuestion(question.preview))
+            if given["flows"] is None:
+                return False
+        except PeopleLifted as question:
+            preview = question.preview
+            detail = "Their number is the word to type."
+            if not await screen.confirm(
+                f"{preview.describe()}. Let them?", detail, typed=str(preview.people)
+            ):
+                return False
+            given["resubscribe"] = preview.people
+        else:
+            return True
 
 
 def record_choices(run: DryRun) -> list[Choice]:

@@ -185,6 +185,10 @@ def effects(found: DryRunTotals) -> list[tuple[str, str]]:
     ]
     if found.confirmations:
         consent.append(f"{pluralize(found.confirmations, 'confirmation')} sent, to be clicked first")
+    if found.lifted:
+        consent.append(f"{pluralize(found.lifted, 'person', 'people')} subscribed again after opting out")
+    if found.refused:
+        consent.append(f"{found.refused:,} refused for an opt-out")
     if consent:
         lines.append(("consent", ", ".join(consent)))
     if found.merges:
