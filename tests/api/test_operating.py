@@ -125,7 +125,7 @@ async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningA
         await journal.add_hold(Hold(NAME, "tested", 1, cause, cause, "", 1), 1)
     text = (await quiet.http.get("/metrics")).text
     ours = {"key_refused", "other_account", "scope_missing", "in_doubt", "gate_unreadable", "person"}
-    ours |= {"outage", "limit", "revision", "unmatched", "other_identity", "consent_unreadable"}
+    ours |= {"outage", "limit", "revision", "retired", "unmatched", "other_identity", "consent_unreadable"}
     assert f"askel_drift {len(HOLD_CAUSES) - len(ours)}\n" in text
     for cause in HOLD_CAUSES:
         assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
