@@ -43,7 +43,7 @@ async def open_backend(home: Path) -> AsyncIterator[Backend]:
 def test_what_changes_something_is_marked() -> None:
     must = {
         "connect", "check_connection", "rotate", "disconnect", "change_connection", "check_key", "apply", "activate",
-        "ingest_file", "submit", "change_setting", "save_config", "send_test_notice",
+        "ingest_file", "submit", "change_setting", "save_config", "send_test_notice", "replan",
     }  # fmt: skip
     assert must == set(WRITES)
     assert all(not is_write(each) for each in vars(queries).values() if hasattr(each, MARK))
