@@ -79,8 +79,6 @@ def make_story(seed: str, kinds: frozenset[str] | None = None, actions: int | No
     """Makes the story of a seed, which also decides what is not given: the kinds, and the number of actions."""
     chance = random.Random(f"size {seed}")
     drawn = frozenset(kind for kind in DRAWN if chance.random() < 0.4)
-    if drawn & {"crashes", "bulk"}:
-        drawn -= {"pauses"}  # README.md says why
     count = chance.choice([10, 20, 40, 80])
     return _StoryMaker(seed, drawn if kinds is None else kinds).make(actions or count)
 

@@ -60,3 +60,29 @@ def test_what_was_held_in_bulk_does_not_undo_what_was_written_by_another_identif
         hold, take(0.1, ("join", both), ("leave", held), ("join", other)), limits=IN_BULK, known=known
     )
     assert_as_it_ought_to_be(story)
+
+
+START_ANEW = [
+    Action(20.0, "crash", {"commits": 1, "last": "whole", "torn_at": 0.5}),
+    take(0.0, ("quit", EMAIL)),
+]
+PERSON = {**EMAIL, **PHONE, **EXTERNAL_ID}
+
+
+@pytest.mark.parametrize("known", [[PERSON], []], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (["leave"], START_ANEW),
+        (["leave", *["visit"] * 40], []),
+        (["leave", *["visit"] * 40], START_ANEW),
+    ],
+    ids=["a start between", "many records", "both"],
+)
+def test_what_goes_on_after_a_pause_does_not_write_over_what_came_in_meanwhile(
+    first: list[str], then: list[Action], known: list[dict[str, str]]
+) -> None:
+    pause = Action(0.1, "pause", {"workflow": "join"})
+    passing = take(0.5, ("join", PERSON), *[(event, PERSON) for event in first])
+    resume = Action(30.0, "resume", {"workflow": "join"})
+    assert_as_it_ought_to_be(make(pause, passing, *then, resume, known=known))

@@ -34,7 +34,6 @@ from askel_tui.store.journal.tables import backfills as backfills_table
 from askel_tui.store.journal.tables import (
     commands,
     counters,
-    late_lines,
     operations,
     rate_limit_slots,
     replanning,
@@ -51,6 +50,7 @@ from askel_tui.store.journal.tables.audit import anchors, chain, confirmations, 
 from askel_tui.store.journal.tables.audit.checking import AuditCheck, AuditChecker
 from askel_tui.store.journal.tables.failures import discarded, failed
 from askel_tui.store.journal.tables.holds import placing, releasing
+from askel_tui.store.journal.tables.order import late_lines, passed
 from askel_tui.store.journal.tables.replanning import StoredReplan
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
@@ -112,6 +112,8 @@ class Journal(TransactionRunner):
     lines_of = reads(lines_table.lines_of)
     workflow_states = reads(workflows.workflow_states)
     set_workflow_state = writes(workflows.set_workflow_state)
+    note_passed = writes(passed.note_passed)
+    recent_writes = reads(passed.recent_writes)
     forget_workflow = writes(workflows.forget_workflow)
     record_histories = reads(backfills_table.record_histories)
     begin_backfill = writes(backfills_table.begin_backfill)

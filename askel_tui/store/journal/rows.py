@@ -34,6 +34,7 @@ class LateLine(NamedTuple):
     """The operations (`seq`) that wait and are older than one that was sent."""
     sent: Sequence[int]
     """The records (`seq`) that were sent last."""
+    line: int = 0
 
 
 JoinedLines = Sequence[tuple[int, int]]
@@ -125,6 +126,8 @@ class StoredOperation:
     """True if `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
     lines: Sequence[int] = field(default=(), compare=False)
     """The lines in which the operation waits, when it was planned or read (see `core.lines`); empty if not known."""
+    passed_by: int = field(default=0, compare=False)
+    """The newest record that was written in these lines while a workflow was paused; 0 without one."""
     warning: tuple[str | None, str] | None = None
     """A warning about what is sent: the kind that it is counted under once it ends, if it is, and its sentence."""
 

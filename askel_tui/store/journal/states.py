@@ -25,3 +25,11 @@ DECISION_KIND = "operation IS NULL"
 
 They are evaluated for every entry that is written, so they are the ones that SQLite decides quickest.
 """
+
+NOTHING_TO_REMOVE = (
+    "a.status = 'skipped' AND a.kind IN ('remove_from_list', 'unsubscribe') AND a.target IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM audit g INDEXED BY audit_record WHERE g.record = a.record "
+    "AND g.connection = a.connection AND g.workflow = a.workflow AND g.kind = 'require_segment' "
+    "AND g.status = 'skipped')"
+)
+"""The condition for an entry of a removal that had nothing to remove; what a gate stops is not meant."""

@@ -242,13 +242,19 @@ CREATE TABLE backfills (
   ended INTEGER, records INTEGER NOT NULL DEFAULT 0, position INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE backfill_records (
   backfill INTEGER NOT NULL, seq INTEGER NOT NULL, own INTEGER NOT NULL, PRIMARY KEY (backfill, seq)) WITHOUT ROWID;
-CREATE INDEX backfill_records_seq ON backfill_records (seq)
+CREATE INDEX backfill_records_seq ON backfill_records (seq);
+ALTER TABLE workflows ADD COLUMN passed INTEGER;
+ALTER TABLE workflows ADD COLUMN passed_by INTEGER;
+CREATE TABLE passed_writes (
+  line INTEGER NOT NULL, record_seq INTEGER NOT NULL, PRIMARY KEY (line, record_seq)) WITHOUT ROWID;
+UPDATE workflows SET passed = (SELECT coalesce(max(seq), 0) FROM audit
+  WHERE operation IS NULL AND kind = 'pause' AND workflow = workflows.workflow) WHERE status = 'paused'
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
 
 CHAINS_STEP = 5
-"""The step after which the audit has a chain for each account, and the links among identifiers are known."""
+"""The step after which the audit has a chain for each account; links among identifiers are known from it on."""
 
 _NO_BACKUP = """
 INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)
@@ -284,7 +290,8 @@ def _prepare(connection: JournalConnection, path: Path) -> None:
             _run(connection, MIGRATIONS[step])
             if step == CHAINS_STEP:
                 join_first_chain(connection, now)
-                link_known(connection)
+        if version <= CHAINS_STEP:
+            link_known(connection)
         if problem is not None:
             connection.execute(_NO_BACKUP, (now, problem))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -39,6 +39,9 @@ MAX_READY_AHEAD = 15_000
 CLOCK_SET_BACK_MS = 1_000
 """The difference, in milliseconds, from which on a clock that lost time against a steady one counts as set back."""
 
+MAX_RECENT_WRITES = 5_000
+"""The number of writes of the time before that a start remembers as sent."""
+
 MAX_DUE_AHEAD_MS = 15 * 60_000
 """The largest delay that the clock can explain, in milliseconds: an operation that is due later in the journal is due
 now."""
@@ -169,6 +172,7 @@ class Dispatcher:
         """
         try:
             await self._recover()
+            self._queue.note_sent(await self._journal.recent_writes(list(self._senders), MAX_RECENT_WRITES))
             while not self._stopping:
                 self._wake.clear()
                 if self._in_flight.fault is not None:

@@ -88,6 +88,6 @@ class LateLines:
             if not more:
                 self._mixed.discard(line)
             if sent and (older or len(sent) > 1):
-                found.append(LateLine(older, sent))
+                found.append(LateLine(older, sent, line))
         self._unsettled.clear()
         return found

@@ -109,6 +109,8 @@ class ProfileQueue:
         for line in entry.lines:
             ranks = self._ranks_by_line.setdefault(line, [])
             newer_waits = bool(ranks and ranks[-1] > entry.rank)
+            if stored.passed_by > stored.record_seq:
+                self._late.sent.add(line, stored.passed_by)
             if newer_waits or self._late.sent.of(line):
                 newer_in_flight = newer_waits and line in self._in_flight_by_line
                 self._late.add_waiting(line, stored.record_seq, newer_in_flight=newer_in_flight)
@@ -131,6 +133,11 @@ class ProfileQueue:
                 self._move(line, into)
         if len(self._joined) > MAX_REMEMBERED_JOINS:
             self._joined = dict(islice(self._joined.items(), MAX_REMEMBERED_JOINS // 2, None))
+
+    def note_sent(self, writes: Iterable[tuple[int, int]]) -> None:
+        """Notes lines and records that were sent before this queue began, the oldest first."""
+        for line, record_seq in writes:
+            self._late.sent.add(self._current(line), record_seq)
 
     def take_late_lines(self) -> list[LateLine]:
         """Takes the joined lines of which older operations may be sent, or were sent, after newer ones."""

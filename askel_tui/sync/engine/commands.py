@@ -29,6 +29,10 @@ UNSENT_QUESTION = (
 )
 
 
+MAX_PASSED_AT_ONCE = 2_000
+"""The number of writes since a pause that are looked at in one transaction, so that other writes get their turn."""
+
+
 class CommandRefused(AskelError):
     """A command that can't be executed; the message says why and what to do."""
 
@@ -161,8 +165,15 @@ async def _resume(instance: Instance, arguments: Arguments, actor: str) -> Execu
         raise CommandRefused(f"{workflow} is {state.status}, not paused")
     decision = Decision("resume", actor, state.connection, workflow)
     resumed = replace(state, status="active", first=None)
+    await _note_passed(instance, workflow)
     await instance.journal.set_workflow_state(resumed, decision, instance.clock())
     return {"workflow": workflow, "state": "active"}, CommandEffects()
+
+
+async def _note_passed(instance: Instance, workflow: str) -> None:
+    """Notes what was written while a workflow was paused, before it goes on."""
+    while await instance.journal.note_passed(workflow, MAX_PASSED_AT_ONCE):
+        pass
 
 
 async def _pause_all(instance: Instance, _: Arguments, actor: str) -> Executed:
@@ -189,6 +200,7 @@ async def _resume_all(instance: Instance, _: Arguments, actor: str) -> Executed:
             kept.append(state.workflow)
             continue
         decision = Decision("resume", actor, state.connection, state.workflow, detail={"all": True})
+        await _note_passed(instance, state.workflow)
         await instance.journal.set_workflow_state(replace(state, status="active"), decision, instance.clock())
         resumed.append(state.workflow)
     return {"resumed": resumed, "paused": kept}, CommandEffects()

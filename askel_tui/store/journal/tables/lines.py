@@ -126,6 +126,8 @@ def link_profiles(db: Transaction, connection: str, profiles: Iterable[Identity]
 def _save(db: Transaction, links: Links) -> None:
     if not links.changed:
         return
+    if links.joined:
+        _join_passed(db, links.joined)
     rows = [(number, each.toward, _encode(each.partners)) for number, each in sorted(links.changed.items())]
     statements.insert_rows(db, "recent_lines", "number, toward, partners", rows, _REPLACING)
     if len(rows) < MIN_COUNTED_ROWS and rows[0][0] % MIN_COUNTED_ROWS:
@@ -134,6 +136,13 @@ def _save(db: Transaction, links: Links) -> None:
     if recent >= MAX_RECENT_ROWS:
         db.execute(f"INSERT INTO lines SELECT * FROM recent_lines WHERE true ORDER BY number {_REPLACING}")
         db.execute("DELETE FROM recent_lines")
+
+
+def _join_passed(db: Transaction, joined: JoinedLines) -> None:
+    """Moves what passed a paused workflow in lines that are no more to the lines that they went into."""
+    if db.execute("SELECT 1 FROM passed_writes LIMIT 1").fetchone() is not None:
+        moved = [(into, line) for line, into in joined]
+        db.executemany("UPDATE OR REPLACE passed_writes SET line = ? WHERE line = ?", moved)
 
 
 def _report_shared(

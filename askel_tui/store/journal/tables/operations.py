@@ -14,6 +14,7 @@ from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import OperationState, StoredOperation
 from askel_tui.store.journal.states import FAILED, HELD, WAITING
 from askel_tui.store.journal.tables.lines import with_lines
+from askel_tui.store.journal.tables.order.passed import passed_by
 from askel_tui.store.journal.tables.queue_row import QUEUE_COLUMNS, QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -59,7 +60,11 @@ def waiting_operations(
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
     found = [_queue(db, workflow, of, after, limit, bool(paused)) for workflow, of in queues if of in wanted]
     rows = islice(merge(*found, key=lambda row: row[0]), limit)
-    return with_lines(db, map(decode_operation, rows))
+    waiting = with_lines(db, map(decode_operation, rows))
+    if newest := passed_by(db, {line for stored in waiting for line in stored.lines}):
+        for stored in waiting:
+            stored.passed_by = max((newest[line] for line in stored.lines if line in newest), default=0)
+    return waiting
 
 
 def _queue(

@@ -26,6 +26,7 @@ from askel_tui.store.journal.rows import (
 from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, SEQ_GAP, WAITING
 from askel_tui.store.journal.tables.holds.placing import count_waiting, held_steps
 from askel_tui.store.journal.tables.lines import link_runs
+from askel_tui.store.journal.tables.order import passed
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.tables.workflows import set_workflow_state
@@ -34,9 +35,9 @@ from askel_tui.store.journal.transaction import Transaction
 REQUEUED_INDEX_GAP = 1_000
 """The distance at which the index of a record's requeued operations begins behind that of its own."""
 
-RunSeqs = Sequence[tuple[Sequence[int], Sequence[int]]]
-"""The `seq` of each waiting operation by run, 0 for a held one (empty for a run that was stored before), and the lines
-of the run."""
+RunSeqs = Sequence[tuple[Sequence[int], Sequence[int], int]]
+"""The `seq` of each waiting operation by run, 0 for a held one (empty for a run that was stored before), the lines of
+the run, and the newest record that passed these while the workflow was paused."""
 
 
 def commit_runs(
@@ -74,7 +75,15 @@ def commit_runs(
         queue.insert(work)
         if backfill is None:
             _move_position(db, state, position, len(new), now)
-    seqs = [(queue.seqs.get(number, ()), lines_by_run.get(number, ())) for number in range(len(runs))]
+            passed.note_passed(db, state.workflow)
+        newest = passed.passed_by(db, {line for each in lines for line in each})
+        if backfill is None:
+            passed.end_passed(db, state.workflow, position)
+    seqs = []
+    for number in range(len(runs)):
+        of_run = lines_by_run.get(number, ())
+        by = max((newest[line] for line in of_run if line in newest), default=0) if newest else 0
+        seqs.append((queue.seqs.get(number, ()), of_run, by))
     return seqs, joined
 
 
@@ -115,9 +124,18 @@ def waiting_after_commit(
     decode = Decoder().decode
     return [
         StoredOperation(
-            seq, connection, workflow, version, run.record_seq, run.record, index, decode(body), lines=lines
+            seq,
+            connection,
+            workflow,
+            version,
+            run.record_seq,
+            run.record,
+            index,
+            decode(body),
+            lines=lines,
+            passed_by=by,
         )
-        for run, (seqs, lines) in zip(runs, run_seqs, strict=True)
+        for run, (seqs, lines, by) in zip(runs, run_seqs, strict=True)
         for index, (seq, (_, _, body)) in enumerate(zip(seqs, run.operations, strict=False))
         if seq
     ]

@@ -14,7 +14,7 @@ from askel_tui.core.requests.superseded import (
     removed_fields,
     without_superseded,
 )
-from askel_tui.store.journal.states import CUT, HELD
+from askel_tui.store.journal.states import CUT, HELD, NOTHING_TO_REMOVE
 from askel_tui.store.journal.tables import operations, profile_ids
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
@@ -30,14 +30,6 @@ KINDS: Mapping[str, str] = {
     Call.BULK_UNSUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
 }
 """The kinds of steps whose writes can supersede those of a call, for SQL."""
-
-_NOTHING_TO_REMOVE = (
-    "a.status = 'skipped' AND a.kind IN ('remove_from_list', 'unsubscribe') AND a.target IS NOT NULL "
-    "AND NOT EXISTS (SELECT 1 FROM audit g INDEXED BY audit_record WHERE g.record = a.record "
-    "AND g.connection = a.connection AND g.workflow = a.workflow AND g.kind = 'require_segment' "
-    "AND g.status = 'skipped')"
-)
-"""The condition for an entry of a removal that had nothing to remove; what a gate stops is not meant."""
 
 
 def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> None:
@@ -101,7 +93,7 @@ def _later_removals(
     rows = db.execute(
         "SELECT a.profile, r.seq, a.kind, a.target FROM audit a "
         "JOIN records r ON r.connection = a.connection AND r.id = a.record "
-        f"WHERE a.seq > ? AND a.connection = ? AND a.kind IN ({kinds}) AND {_NOTHING_TO_REMOVE}",
+        f"WHERE a.seq > ? AND a.connection = ? AND a.kind IN ({kinds}) AND {NOTHING_TO_REMOVE}",
         (since, connection),
     )
     for profile, record_seq, kind, target in rows:
@@ -160,7 +152,7 @@ def superseded_candidates(
 def _any_since(db: Transaction, kinds: str, since: int) -> bool:
     (some,) = db.execute(
         f"SELECT EXISTS (SELECT 1 FROM audit a WHERE seq > ? AND kind IN ({kinds}) "
-        f"AND (status IN ('written', 'unconfirmed') OR {_NOTHING_TO_REMOVE}))",
+        f"AND (status IN ('written', 'unconfirmed') OR {NOTHING_TO_REMOVE}))",
         (since,),
     ).fetchone()
     return bool(some)

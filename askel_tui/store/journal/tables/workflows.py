@@ -11,6 +11,7 @@ from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.tables.counters import connections_of
 from askel_tui.store.journal.tables.failures.discarded import forget_discarded
 from askel_tui.store.journal.tables.holds import placing
+from askel_tui.store.journal.tables.order import passed
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
@@ -25,7 +26,11 @@ def workflow_states(db: Transaction) -> list[WorkflowState]:
 
 
 def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision | None, now: int) -> None:
-    """Stores the state of a workflow (its position included) with the decision that changed it."""
+    """Stores the state of a workflow (its position included) with the decision that changed it.
+
+    What is written while it is paused is known when it goes on (`tables.order.passed`).
+    """
+    before = db.execute("SELECT status FROM workflows WHERE workflow = ?", (state.workflow,)).fetchone()
     db.execute(
         "INSERT INTO workflows (workflow, connection, status, version, position, since, replan, first, history) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
@@ -37,6 +42,11 @@ def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision
             state.first, state.history,
         ),
     )  # fmt: skip
+    if before is not None and before[0] != state.status:
+        if state.status == "paused":
+            passed.begin_pause(db, state.workflow)
+        elif before[0] == "paused":
+            passed.note_passed(db, state.workflow)
     if decision is not None:
         write_decision(db, decision, now)
 
@@ -75,6 +85,7 @@ def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int
             "UPDATE backfills SET state = 'discarded', ended = ? WHERE workflow = ? AND ended IS NULL",
             (now, workflow),
         )
+        passed.forget_passed(db)
         detail = {**decision.detail, "forgotten": forgotten}
         if ended:
             detail["holds"] = [hold.step for hold in ended]

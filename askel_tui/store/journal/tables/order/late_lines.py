@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from askel_tui.contract.calls import Call
@@ -13,14 +13,16 @@ from askel_tui.core.requests.superseded import (
     WrittenFields,
     read_written_fields,
     read_written_values,
+    removed_fields,
     without_superseded,
 )
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision, LateLine, StoredOperation, WorkflowState, encode_run
-from askel_tui.store.journal.states import WAITING
+from askel_tui.store.journal.states import NOTHING_TO_REMOVE, WAITING
 from askel_tui.store.journal.tables import operations, profile_ids, requests, superseded
 from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
 from askel_tui.store.journal.tables.lines import with_lines
+from askel_tui.store.journal.tables.order.passed import passed_records
 from askel_tui.store.journal.tables.runs import queue_again
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.tables.workflows import workflow_states
@@ -77,11 +79,12 @@ def settle_late_lines(
     added: list[int] = []
     with UnitOfWork(db, now) as work:
         for line in lines:
-            writes = _writes(db, line.sent)
+            passed = passed_records(db, line.line) if line.waiting else ()
+            writes = _writes(db, [*{*line.sent, *passed}])
             for seq in line.waiting:
                 if _drop_superseded(work, seq, writes):
                     changed[seq] = None
-            added += _write_again(work, writes)
+            added += _write_again(work, [write for write in writes if write.record_seq in line.sent])
     for stored in _stored(db, changed):
         changed[stored.seq] = stored
     return changed, _stored(db, added)
@@ -121,7 +124,26 @@ def _writes(db: Transaction, record_seqs: Sequence[int]) -> list[_Write]:
                 Target(**json.loads(target)) if target else None, request, opened, answered, of_kind,
             )
         )  # fmt: skip
-    return found
+    found += _removals_of_nothing(db, record_seqs)
+    return sorted(found, key=lambda write: write.entry)
+
+
+def _removals_of_nothing(db: Transaction, record_seqs: Sequence[int]) -> Iterator[_Write]:
+    """Finds the removals that found nothing to remove: what older records put there afterwards is removed, too."""
+    rows = db.execute(
+        "SELECT a.seq, r.seq, r.id, a.connection, a.workflow, a.step, a.kind, a.at, a.profile, a.target "
+        "FROM records r JOIN audit a ON a.record = r.id AND a.connection = r.connection "
+        f"WHERE r.seq IN (SELECT value FROM json_each(?)) AND a.profile IS NOT NULL AND {NOTHING_TO_REMOVE}",
+        (statements.json_list(record_seqs),),
+    )
+    for entry, record_seq, record, connection, workflow, step, kind, at, profile, target in rows.fetchall():
+        identity, removed_from = Identity(**json.loads(profile)), Target(**json.loads(target))
+        fields = removed_fields(kind, str(removed_from.id), identity)
+        yield _Write(
+            entry, record_seq, record, connection, workflow, step, kind, identity, removed_from,
+            -entry,  # It has no request, and no request has this number.
+            at, at, fields,
+        )  # fmt: skip
 
 
 def _drop_superseded(work: UnitOfWork, seq: int, writes: Sequence[_Write]) -> bool:
