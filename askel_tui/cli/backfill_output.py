@@ -25,8 +25,8 @@ LINE_INTERVAL_S = 15.0
 TITLES = ("call", "calls", "seconds at least")
 
 
-def put_preview(preview: BackfillPreview) -> None:
-    """Writes what a backfill would do: records, calls and time, flows."""
+def put_preview(preview: BackfillPreview, *, with_flows: bool = True) -> None:
+    """Writes what a backfill would do: records, calls and time, and with `with_flows` what starts."""
     past = preview.past
     people = pluralize(past.people, "person", "people")
     put_message(
@@ -44,7 +44,8 @@ def put_preview(preview: BackfillPreview) -> None:
     calls = ", ".join(f"{each.calls:,} {each.call}" for each in preview.calls)
     if calls:
         put_message(f"calls: {calls}; {format_span(preview.seconds)} at least, by the account's budgets")
-    put_past(past)
+    if with_flows:
+        put_past(past)
 
 
 def put_calls(preview: BackfillPreview) -> None:

@@ -35,19 +35,22 @@ def flow_options(command: F) -> F:
     return command
 
 
-async def answer_past(do: Callable[..., Awaitable[T]], flows: FlowsAnswer | None) -> T:
+async def answer_past(
+    do: Callable[..., Awaitable[T]], flows: FlowsAnswer | None
+) -> tuple[T, FlowsAnswer | None]:
     """Does what takes `flows`, and may start some with records of the past; asks where that has to be said first.
 
-    Raises `CommandError` as `choose` does.
+    Returns what it returned, and the answer. Raises `CommandError` as `choose` does.
     """
     from askel_tui.services.history.past_records import PastRecords
 
     try:
-        return await do(flows=flows)
+        return await do(flows=flows), flows
     except PastRecords as question:
         put_past(question.preview)
         flag = choose(f"{question.preview.describe()}.", CHOICES)
-        return await do(flows="history" if flag == HISTORY else "fire")
+        flows = "history" if flag == HISTORY else "fire"
+        return await do(flows=flows), flows
 
 
 def put_past(preview: PastPreview) -> None:

@@ -15,6 +15,7 @@ from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.core.opt_outs import opt_outs_of
 from askel_tui.core.planning.diff import ProfileState
+from askel_tui.core.planning.history import FlowStarts, plan_history
 from askel_tui.core.planning.plan import Plan, plan
 from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, Rehearsal, RehearsedOperation, rehearse
 from askel_tui.core.planning.shared_phones import PhoneOwners, has_checkable_phone
@@ -64,12 +65,14 @@ async def dry_run(
     records: Sequence[Record] | None = None,
     version: int | None = None,
     unsent: bool = False,
+    history: FlowStarts | None = None,
 ) -> DryRun:
     """Tries records under a workflow, by default under its newest version.
 
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
     records all of those, or their newest `last`; with `unsent` only those that the workflow has not sent. One that it
-    has sent is shown as the version would write it, and counts in `already_sent` only: nothing would be sent.
+    has sent is shown as the version would write it, and counts in `already_sent` only: nothing would be sent. With
+    `history`, what starts live flows, the records are of the past.
 
     Raises `UnknownWorkflow`, `DryRunImpossible`, `KeyNotStored`, `KlaviyoError`.
     """
@@ -86,7 +89,10 @@ async def dry_run(
         chosen = _matching_records(records, applied)
         sent = await find_sent(instance, workflow, [record.id for record, _ in chosen])
         chosen = [each for each in chosen if not (unsent and each[0].id in sent)][-last if last else 0 :]
-    plans = [planned for _, planned in chosen]
+    plans = [
+        planned if history is None else plan_history(planned, history, record.time, applied.revision)
+        for record, planned in chosen
+    ]
     catalog = await _read_catalog(client)
     account = await _read_account(
         client,

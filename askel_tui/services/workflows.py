@@ -26,12 +26,7 @@ from askel_tui.core.workflows.model import (
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.core.workflows.upgrade import changed_meanings
 from askel_tui.services.history.opted_out import PeopleLifted, preview_lifted
-from askel_tui.services.history.past_records import (
-    FlowsAnswer,
-    PastRecords,
-    preview_activation,
-    read_flow_starts,
-)
+from askel_tui.services.history.past_records import FlowsAnswer, agree_on_flows
 from askel_tui.services.replanning import UnsentOperations, preview_replan
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
@@ -242,14 +237,10 @@ async def activate(
         preview = await preview_replan(instance, workflow, newest.version, agreed)
         if preview.totals.records:
             raise UnsentOperations(preview)
-    starts = None
-    if flows is None and (since is not None or from_record is not None):
-        past = await preview_activation(instance, workflow, since, from_record)
-        if past is not None and past[0].asks:
-            raise PastRecords(past[0])
-    elif flows == "history":
-        starts = await read_flow_starts(instance, newest.connection)
-    lifted = await preview_lifted(instance, workflow, since, from_record)
+    starts = await agree_on_flows(instance, workflow, since, from_record, flows)
+    # History subscribes nobody who opted out since.
+    only_past = starts is not None and (since is not None or from_record is not None)
+    lifted = None if only_past else await preview_lifted(instance, workflow, since, from_record)
     if lifted is not None and lifted.people > (resubscribe or 0):
         raise PeopleLifted(lifted)
     arguments = {

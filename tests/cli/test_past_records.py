@@ -150,6 +150,19 @@ def test_it_does_not_ask_where_nothing_of_the_past_would_start(
         askel(*ACTIVATE)
 
 
+def test_going_live_by_steps_compares_with_what_history_writes(
+    askel: Askel, account: SandboxProcess, tmp_path: Path
+) -> None:
+    ready(askel, account, tmp_path, WORKFLOW)
+    askel(*ACTIVATE, "--first", "2", code=3)
+    shown = askel(*ACTIVATE, "--history", "--first", "2", "--go-on")
+    assert "differs" not in shown.stdout
+    assert "add_to_list Welcome Flow is left aside as history" in shown.stdout
+    assert "as the dry run said" in shown.stderr
+    askel("daemon", "--until-idle")
+    assert starts(account) == {}
+
+
 def test_re_planning_keeps_it_history(askel: Askel, account: SandboxProcess, tmp_path: Path) -> None:
     """A newer version plans what is held anew: it is of the past as before."""
     ready(askel, account, tmp_path, WORKFLOW)

@@ -283,13 +283,14 @@ async def activate(
             unsent = unsent or choose_unsent(preview)
         trial = None
         if first is not None:
-            trial = await try_first(instance, name, first, since=start, from_record=from_record)
+            try_now = partial(try_first, instance, name, first, since=start, from_record=from_record)
+            trial, flows = await answer_past(try_now, flows)
             show_run(trial)
         activate_now = partial(
             activate_workflow, instance, name, actor(), since=start, from_record=from_record, unsent=unsent,
             consents=consents, first=first,
         )  # fmt: skip
-        result = await answer_past(partial(answer_lifted, activate_now, resubscribe), flows)
+        result, flows = await answer_past(partial(answer_lifted, activate_now, resubscribe), flows)
         running = owner_pid(instance.home) is not None
         put_result(result.get("replanned") or {})
         if trial is not None and first is not None:

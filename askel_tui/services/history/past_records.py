@@ -159,7 +159,7 @@ class PastCount:
 
 async def preview_activation(
     instance: Instance, workflow: str, since: str | None, from_record: str | None
-) -> tuple[PastPreview, FlowStarts] | None:
+) -> PastPreview | None:
     """Counts what an activation would start with records of the past; None where it reaches back an hour at most, or
     where the version can't be read. Raises `KlaviyoError`, `KeyNotStored`."""
     document = instance.workflow_document(workflow)
@@ -174,7 +174,23 @@ async def preview_activation(
             received = datetime.fromtimestamp(stored.received / 1000, UTC)
             oldest = min(oldest, received, parse(stored.record.time))
     is_past = since is not None or oldest < floor
-    return (count.result(), starts) if is_past else None
+    return count.result() if is_past else None
+
+
+async def agree_on_flows(
+    instance: Instance, workflow: str, since: str | None, from_record: str | None, flows: FlowsAnswer | None
+) -> FlowStarts | None:
+    """Returns what starts flows, where an activation writes its records of the past as history; else None.
+
+    Raises `PastRecords` where nobody said so and they would start some, `KlaviyoError`, `KeyNotStored`.
+    """
+    if flows == "history":
+        return await read_flow_starts(instance, instance.workflow_document(workflow).connection)
+    if flows is None and (since is not None or from_record is not None):
+        past = await preview_activation(instance, workflow, since, from_record)
+        if past is not None and past.asks:
+            raise PastRecords(past)
+    return None
 
 
 async def matching_records(

@@ -11,7 +11,11 @@ from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.record import Record
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.dry_run_result import DryRun
-from askel_tui.services.history.past_records import matching_records
+from askel_tui.services.history.past_records import (
+    FlowsAnswer,
+    agree_on_flows,
+    matching_records,
+)
 from askel_tui.services.reconciling.read_back import ExpectedField, read_back
 from askel_tui.store.locks import owner_pid
 from askel_tui.sync.engine.daemon import run as send_until_idle
@@ -33,19 +37,29 @@ class ComparedField:
 
 
 async def try_first(
-    instance: Instance, workflow: str, count: int, *, since: str | None, from_record: str | None
+    instance: Instance,
+    workflow: str,
+    count: int,
+    *,
+    since: str | None,
+    from_record: str | None,
+    flows: FlowsAnswer | None = None,
 ) -> DryRun:
-    """Makes the dry run of the first `count` records that are kept and that an activation would send."""
+    """Makes the dry run of the first `count` records that are kept and that an activation would send.
+
+    Raises `PastRecords` where it has to be said first whether they start flows.
+    """
     document = instance.workflow_document(workflow)
     applied = await instance.applied_version(workflow, document.version)
     found: list[Record] = []
+    starts = await agree_on_flows(instance, workflow, since, from_record, flows)
     if applied is not None:
         async for stored in matching_records(instance, applied, since, from_record):
             if plan(stored.record, applied) is not None:
                 found.append(stored.record)
             if len(found) == count:
                 break
-    return await dry_run(instance, workflow, records=found)
+    return await dry_run(instance, workflow, records=found, history=starts)
 
 
 async def wait_until_sent(instance: Instance, workflow: str, records: Sequence[str]) -> bool:

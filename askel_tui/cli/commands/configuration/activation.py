@@ -41,6 +41,6 @@ async def activate_newest(instance: Instance, workflow: str, answers: Answers, *
     do = partial(
         activate, instance, workflow, actor(), unsent=unsent, consents=answers.consents, paused=paused
     )
-    result = await answer_past(do, answers.flows)
+    result, _ = await answer_past(do, answers.flows)
     put_result(result.get("replanned") or {})
     return newest

@@ -139,11 +139,12 @@ async def _begin(
             await submit(instance, "resume_backfill", {"backfill": open_one.id}, actor())
         return open_one
     prepared = await prepare(instance, workflow, source)
-    put_preview(prepared.preview)
+    put_preview(prepared.preview, with_flows=flows is not None or not prepared.preview.asks)
     if not prepared.preview.past.records:
         put_message("nothing is left to do")
         return None
-    return await answer_past(partial(begin, instance, prepared, actor()), flows)
+    begun, _ = await answer_past(partial(begin, instance, prepared, actor()), flows)
+    return begun
 
 
 async def _change(instance: Instance, workflow: str, act: str) -> Backfill | None:
@@ -152,7 +153,10 @@ async def _change(instance: Instance, workflow: str, act: str) -> Backfill | Non
 
     found = await unfinished(instance, workflow)
     if found is None:
-        raise CommandError(f"no backfill of {workflow} is under way", ExitCode.REFUSED)
+        loading = [each for each in await instance.journal.backfills() if each.workflow == workflow]
+        hint = ": one was not read whole, and goes on with the same command as before"
+        known = hint if loading and loading[-1].state == "loading" else ""
+        raise CommandError(f"no backfill of {workflow} is under way{known}", ExitCode.REFUSED)
     await submit(instance, f"{act}_backfill", {"backfill": found.id}, actor())
     return found
 
@@ -181,6 +185,10 @@ async def _follow(instance: Instance, wanted: Backfill) -> None:
             )
         if sending is not None:
             await sending
+    except asyncio.CancelledError:
+        line.end()
+        put_message("it is not done: a daemon goes on with it, or the same command again")
+        raise
     finally:
         line.end()
 
