@@ -261,6 +261,13 @@ def split_encoded(encoded: bytes) -> EncodedParts:
     )
 
 
+@lru_cache(maxsize=1024)
+def decode_shared(shared: bytes) -> tuple[StepKind, Target | None]:
+    """Decodes the kind and the target from what `split_encoded` gives as shared."""
+    value = json.loads(b"{" + shared[1:])
+    return value["kind"], _target(**value["target"]) if "target" in value else None
+
+
 class Decoder:
     """A decoder of many operations. Parts that the operations of one step or of one record share are decoded once."""
 

@@ -55,6 +55,9 @@ class Known:
     """Why the account may answer otherwise when the operation's turn comes. Never set when it has come."""
 
 
+NOTHING_KNOWN = Known()
+
+
 @dataclass(frozen=True, slots=True)
 class Disposition:
     """What becomes of an operation, and why."""

@@ -71,7 +71,10 @@ class AccountChecker:
         keys = {(each.workflow, each.version, each.operation.step) for each in operations}
         state = self._schedule.state(connection)
         state.requested_at.update(dict.fromkeys(keys, now))
-        if all(self._is_fresh(key, now) for key in keys):
+        for key in keys:
+            if not self._is_fresh(key, now):
+                break
+        else:
             return True
         async with state.lock:
             return await self._check_before_send(connection, keys)

@@ -324,7 +324,7 @@ class Dispatcher:
             self._queue.park(stored, stored.due)
             if stored.workflow in self._paused:
                 self.drop_workflow(stored.workflow)
-        latest = self._clock() + MAX_DUE_AHEAD_MS
+        latest = self._clock() + MAX_DUE_AHEAD_MS if update.again else 0
         for stored in update.again:
             if stored.workflow in self._paused:
                 self._queue.remove(stored.seq)

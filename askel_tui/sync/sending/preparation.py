@@ -14,7 +14,7 @@ from askel_tui.core.addressing import CONSENT_CALL_OF_STEP, CONSENT_CALLS, addre
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation
 from askel_tui.core.opt_outs import MAX_OWN_OPT_OUTS, OwnOptOuts, join_opt_outs
-from askel_tui.core.planning.disposition import Known, refused_time
+from askel_tui.core.planning.disposition import NOTHING_KNOWN, Known, refused_time
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import PACKED_CALLS
@@ -81,7 +81,7 @@ class Preparation:
     async def decide(
         self,
         operations: Sequence[StoredOperation],
-        known: Callable[[StoredOperation], Known] = lambda stored: Known(),
+        known: Callable[[StoredOperation], Known] = lambda stored: NOTHING_KNOWN,
     ) -> Decided:
         """Decides what becomes of operations, by what is known of the account for each.
 

@@ -201,19 +201,20 @@ class Sender:
         while waiting:
             item = waiting.pop(0)
             if isinstance(item, Batch):
-                began = self._clock()
-                reply = await self._exchange.send(item)
-                job = (
-                    await self._follow_job(item, reply, began)
-                    if item.request.call == Call.BULK_IMPORT_PROFILES
-                    else None
-                )
+                job = None
+                if item.request.call == Call.BULK_IMPORT_PROFILES:
+                    began = self._clock()
+                    reply = await self._exchange.send(item)
+                    job = await self._follow_job(item, reply, began)
+                else:
+                    reply = await self._exchange.send(item)
                 settlement = await self._interpret(item, reply, job)
                 if _may_be_written(reply, job):
                     settlement = replace(settlement, may_be_written=True)
                 update.add(await self._committer.commit(reply.request_id, settlement))
                 self._preparation.note_sent(item, settlement)
-                self._phones.learn(settlement.learned_profiles.values())
+                if settlement.learned_profiles:
+                    self._phones.learn(settlement.learned_profiles.values())
                 waiting[:0] = self._again(item, settlement)
                 continue
             prepared = await self._prepare(item, priority)

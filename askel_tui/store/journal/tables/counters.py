@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 from askel_tui.store.journal.rows import RecordCounts, WorkflowCounts
 from askel_tui.store.journal.states import FAILED, HELD, PLANNED
@@ -14,7 +14,7 @@ class CounterChanges:
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
-        self._warnings: Counter[tuple[str, str]] = Counter()
+        self._warnings: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def add(
         self,

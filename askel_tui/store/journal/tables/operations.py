@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import islice
@@ -155,11 +154,13 @@ def remove_rows(work: UnitOfWork, rows: Collection[QueueRow], *, sent: bool = Fa
     if not rows:
         return
     statements.delete_rows(work.db, "operations", "seq", [row.seq for row in rows])
-    alike = Counter((row.workflow, row.connection, row.state) for row in rows)
+    alike: dict[tuple[str, str, int], int] = {}
+    for row in rows:
+        key = (row.workflow, row.connection, row.state)
+        alike[key] = alike.get(key, 0) + 1
+        _leave_hold(work.db, row)
     for (workflow, connection, state), number in alike.items():
         work.counters.add(workflow, connection, sent=number if sent else 0, **{_STATES[state]: -number})
-    for row in rows:
-        _leave_hold(work.db, row)
 
 
 def set_state(

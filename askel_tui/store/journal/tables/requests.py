@@ -102,7 +102,7 @@ def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
     Raises `StaleOperations` where one of its operations no longer waits; then nothing was written.
     """
     request = rate_limit_slots.add_slot(db, intent.account, intent.call, now)
-    listed = json.dumps(list(intent.operation_seqs))
+    listed = statements.json_list(intent.operation_seqs)
     tied = db.execute(
         f"UPDATE operations SET request = ? WHERE seq IN (SELECT value FROM json_each(?)) AND state = {WAITING}",
         (request, listed),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from askel_tui.core.canonical import canonical_json
-from askel_tui.core.operations import Operation, Target, split_encoded
+from askel_tui.core.operations import Operation, Target, decode_shared, split_encoded
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.journal.tables.audit.chains import (
@@ -177,11 +177,11 @@ class AuditChain:
             alike = (row.actor, row.connection, row.workflow, row.attempts, shared)
             frame = frames.get(alike)
             if frame is None:
-                operation = Operation.decode(body)
+                kind, target = decode_shared(shared)
                 attempts = row.attempts + (request is not None)
                 frame = frames[alike] = self._frame(
-                    operation.kind, status, row.actor, row.connection, row.workflow, row.step, operation.target,
-                    request, response, attempts, ms,
+                    kind, status, row.actor, row.connection, row.workflow, row.step, target, request, response,
+                    attempts, ms,
                 )  # fmt: skip
             self._append(frame, row.record, ident, profiles.get(row.seq, profile))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -35,6 +36,9 @@ def payload_bytes(profile: str | None, response: str | None) -> bytes:
 def json_text(value: str | None) -> str:
     """Encodes a text as JSON in ASCII. Raises `TypeError` for anything else."""
     return "null" if value is None else encode_basestring_ascii(value)
+
+
+_frequent_text = lru_cache(maxsize=1024)(json_text)
 
 
 def ascii_json(value: object) -> str:
@@ -63,6 +67,7 @@ def entry_frame(
     claimed: str | None = None,
 ) -> tuple[str, str, str]:
     """Returns the text of an entry around its own values, which `entry_hash` adds; its names stand in their order."""
+    json_text = _frequent_text
     head = (
         f'{{"actor":{json_text(actor)},"at":{at},"attempts":{attempts},"chain":{json_text(chain)},'
         f'"claimed":{json_text(claimed)},"connection":{json_text(connection)},"key":{json_text(key)},"kind":{json_text(kind)},'
