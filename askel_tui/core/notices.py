@@ -148,6 +148,28 @@ def waiting_over_notice(workflow: str, now: int) -> str:
     return f"Workflow {workflow}: no record waits that long any more since {_format_time(now)}."
 
 
+def retirement_notice(connection: str, subject: str, day: str, left: int, accepted: bool) -> str:
+    """Writes the notice that the revision of a connection, or the one that serves it, retires soon."""
+    then = (
+        "From then on another revision's rules serve it, which nobody has tried with your workflows."
+        if accepted
+        else "From then on Klaviyo refuses it, and what the connection sends is held."
+    )
+    return (
+        f"Connection {connection}: {subject} retires on {day}, in {pluralize(left, 'day')}. {then} `askel revision "
+        f"rehearse {connection}` shows what a move changes, `askel revision move {connection}` makes it."
+    )
+
+
+def served_anew_notice(connection: str, revision: str, serving: str) -> str:
+    """Writes the notice that a retired revision is served by another one than before."""
+    return (
+        f"Connection {connection}: the revision that served {revision} has retired; it is served as {serving} now, by "
+        f"rules that nobody has tried with your workflows. `askel revision rehearse {connection}` shows what a move "
+        f"changes, `askel revision move {connection}` makes it."
+    )
+
+
 def shared_identifier_notice(connection: str, kind: str, record: str, others: int) -> str:
     """Writes the notice that identifiers stand beside so many others that they link nobody any more."""
     names = {"email": "e-mail", "phone_number": "phone number", "external_id": "external id"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
 
+from askel_tui.sync.upkeep.retirement_notices import RetirementNotices
 from tests.support.revisions import OLDEST_AND_NEWEST
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
@@ -42,7 +44,8 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def either(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Workbench]:
-    """A connected instance, at each revision that can be pinned."""
+    """A connected instance, at the oldest and the newest revision; when these retire is a matter of other tests."""
+    monkeypatch.setattr(RetirementNotices, "run_round", AsyncMock())
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch, revision=request.param) as one:
         yield one
         one.assert_valid_requests()

@@ -204,6 +204,8 @@ class Journal(TransactionRunner):
     notices = reads(notices_table.read_notices)
     add_notice = writes(notices_table.add_notice)
     add_waiting_notice = writes(notices_table.add_waiting_notice)
+    add_retirement_notice = writes(notices_table.add_retirement_notice)
+    has_retirement_notice = reads(notices_table.has_retirement_notice)
     has_waiting_notice = reads(notices_table.has_waiting_notice)
     add_reminders = writes(notices_table.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)

@@ -24,6 +24,7 @@ from askel_tui.sync.planning.backlog_workers import BacklogWorkers
 from askel_tui.sync.planning.planner import Planner
 from askel_tui.sync.upkeep.outage_probe import OutageProbes
 from askel_tui.sync.upkeep.retention import Retention
+from askel_tui.sync.upkeep.retirement_notices import RetirementNotices
 from askel_tui.sync.upkeep.silences import Silences
 from askel_tui.sync.upkeep.waiting_alerts import WaitingAlerts
 
@@ -55,6 +56,7 @@ class Engine:
         self._retention = Retention(instance)
         self._waiting_alerts = WaitingAlerts(instance)
         self._silences = Silences(instance)
+        self._retirement_notices = RetirementNotices(instance)
         self._notifier = Notifier(instance)
         self._backlog_workers = BacklogWorkers(instance)
         self._planner = Planner(
@@ -98,6 +100,7 @@ class Engine:
                 self._start_background_round("retention", self._retention.run_round)
                 self._start_background_round("waiting", self._waiting_alerts.run_round)
                 self._start_background_round("silences", self._silences.run_round)
+                self._start_background_round("retirement", self._retirement_notices.run_round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
                 else:

@@ -29,6 +29,9 @@ from askel_tui.store.journal.transaction import Transaction
 WAITING_CAUSE = "waiting_long"
 """The cause of notices about records that wait too long; their detail is the workflow."""
 
+RETIREMENT_CAUSE = "retirement"
+"""The cause of notices about a revision that retires."""
+
 _NAMES = (
     "seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet", "incident",
     "connections",
@@ -130,6 +133,24 @@ def add_waiting_notice(
     )
     about = WarningNotice(kind, connection, workflow, "", WAITING_CAUSE, workflow)
     _insert(db, now, kind, about, text, quiet=False)
+
+
+def has_retirement_notice(db: Transaction, connection: str, start: str, other: str) -> bool:
+    """Checks whether a connection has a notice about a retirement that begins so, and not with `other`."""
+    row = db.execute(
+        "SELECT 1 FROM notices WHERE cause = ? AND connection = ? AND substr(detail, 1, ?) = ? "
+        "AND substr(detail, 1, ?) <> ? LIMIT 1",
+        (RETIREMENT_CAUSE, connection, len(start), start, len(other), other),
+    ).fetchone()
+    return row is not None
+
+
+def add_retirement_notice(db: Transaction, connection: str, detail: str, text: str, now: int) -> None:
+    """Adds a notice about the retirement of a connection's revision, unless it has that one already."""
+    about = WarningNotice("warning", connection, "", "", RETIREMENT_CAUSE, detail)
+    incident = SEPARATOR.join([RETIREMENT_CAUSE, connection, detail])
+    if db.execute("SELECT 1 FROM notices WHERE incident = ? LIMIT 1", (incident,)).fetchone() is None:
+        _insert(db, now, "warning", about, text, quiet=False)
 
 
 def add_shared_notice(
