@@ -74,6 +74,14 @@ def event(
     return attributes
 
 
+def with_meta_inside(profile: Body) -> Body:
+    """Moves a profile's `meta` into its attributes: single events before 2026-10-15 (docs/klaviyo.md 2.11)."""
+    outside = {name: part for name, part in profile.items() if name != "meta"}
+    if "meta" in profile:
+        outside["attributes"] = {**profile["attributes"], "meta": profile["meta"]}
+    return outside
+
+
 def consent_profile(identifiers: Mapping[str, str], subscriptions: Body) -> Body:
     """Builds a profile of a consent job: its e-mail and phone number, no other identifiers (docs/klaviyo.md 3.1)."""
     attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}

@@ -132,10 +132,14 @@ class Dialect:
         value: float | None = None,
         value_currency: str | None = None,
         backfill: bool = False,
+        unset: Sequence[str] = (),
     ) -> Body:
-        """Builds the body of a `create_event` call (docs/klaviyo.md 2.11). `time` is RFC 3339."""
+        """Builds the body of a `create_event` call (docs/klaviyo.md 2.11). `time` is RFC 3339; `unset` removes
+        properties of the profile."""
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
-        attributes["profile"] = {"data": self._profile(identifiers)}
+        who = self._profile(identifiers, unset=unset)
+        has_meta_beside = can(self.revision, Ability.EVENT_PROFILE_META)
+        attributes["profile"] = {"data": who if has_meta_beside else bodies.with_meta_inside(who)}
         return {"data": {"type": "event", "attributes": attributes}}
 
     def event_item(
@@ -152,9 +156,12 @@ class Dialect:
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         return {"type": "event", "attributes": attributes}
 
-    def event_group(self, identifiers: Mapping[str, str], events: Sequence[Body]) -> Body:
+    def event_group(
+        self, identifiers: Mapping[str, str], events: Sequence[Body], unset: Sequence[str] = ()
+    ) -> Body:
         """Builds one profile with its events (from `event_item`) for `bulk_events` (docs/klaviyo.md 2.12)."""
-        attributes: Body = {"profile": {"data": self._profile(identifiers)}, "events": {"data": list(events)}}
+        who = self._profile(identifiers, unset=unset)
+        attributes: Body = {"profile": {"data": who}, "events": {"data": list(events)}}
         return {"type": "event-bulk-create", "attributes": attributes}
 
     def bulk_events(self, groups: Sequence[Body]) -> Body:

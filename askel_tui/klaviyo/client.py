@@ -1,4 +1,4 @@
-"""The client: one Klaviyo account through one key at one revision."""
+"""The client: one Klaviyo account through one key, at one revision but for reads that it lacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui import __version__
 from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
+from askel_tui.contract.revisions import NEWEST, Ability, can
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.klaviyo.addresses import KLAVIYO_URL
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from askel_tui.klaviyo.answers import AnswerWatch
-    from askel_tui.klaviyo.http import Carrier
+    from askel_tui.klaviyo.http import Carrier, Headers
     from askel_tui.klaviyo.http_limits import HttpLimits
     from askel_tui.klaviyo.priority import Priority
     from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
@@ -71,6 +72,7 @@ class _Request:
     body: bytes | None
     extras: tuple[Extra, ...]
     priority: Priority
+    revision: str
 
 
 class Client:
@@ -120,7 +122,8 @@ class Client:
         }
         if not accept_retired:
             common[OPT_OUT_HEADER] = "1"
-        self._headers = header_block(common)
+        self._common = header_block(common)
+        self._headers = {revision: header_block(common)}
         self._headers_with_body = {
             kind: header_block({**common, "Content-Type": kind})
             for kind in ("application/json", "application/vnd.api+json")
@@ -157,12 +160,19 @@ class Client:
                 raise
         return self.server_time()
 
-    def endpoint(self, call: Call) -> Endpoint:
-        """Returns the endpoint at this client's revision. Raises `NotInThisRevision`."""
+    def endpoint(self, call: Call, revision: str | None = None) -> Endpoint:
+        """Returns the endpoint at this client's revision, or at a given one. Raises `NotInThisRevision`."""
         try:
-            return endpoint(self.revision, call)
+            return endpoint(revision or self.revision, call)
         except NotInRevision as unknown:
             raise NotInThisRevision(str(unknown)) from None
+
+    def reading_revision(self, *needs: Ability) -> str:
+        """Returns the revision at which to read: the pinned one, or the newest where that one can't all of this.
+
+        The revision is a header of each request (docs/klaviyo.md 0.3). Writes keep to the pinned one.
+        """
+        return self.revision if all(can(self.revision, each) for each in needs) else NEWEST
 
     async def call(
         self,
@@ -174,13 +184,15 @@ class Client:
         retry_mode: RetryMode = "always",
         priority: Priority = "live",
         before_attempt: Callable[[], Awaitable[None]] | None = None,
+        revision: str | None = None,
     ) -> Response:
         """Makes one call, and again after passing trouble. Each attempt waits for a permit first.
 
+        `revision` is that of `reading_revision`, for what the pinned one can't read.
         `retry_mode="certain"` (consent) makes it again only where it certainly had no effect. `before_attempt` is
         awaited at every attempt, with the permit held and nothing sent. Raises the kinds of `KlaviyoError`.
         """
-        request = self._ready(call, ids or {}, query or {}, body, priority)
+        request = self._ready(call, ids or {}, query or {}, body, priority, revision)
         return await self._send(request, retry_mode, before_attempt)
 
     async def pages(
@@ -191,6 +203,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         limit: int | None = None,
         priority: Priority = "live",
+        revision: str | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Yields the resources of all pages, or the first `limit` of them. Pages are as large as the revision allows.
 
@@ -198,13 +211,13 @@ class Client:
         address; else as `call`.
         """
         ids, asked = ids or {}, dict(query or {})
-        one = self.endpoint(call)
+        one = self.endpoint(call, revision)
         if one.page_size_allowed and one.page_max and "page[size]" not in asked:
             asked["page[size]"] = str(min(one.page_max, limit or one.page_max))
         seen: set[str] = set()
         given = 0
         while True:
-            request = self._ready(call, ids, asked, None, priority)
+            request = self._ready(call, ids, asked, None, priority, revision)
             if request.target in seen:
                 raise UnreadableResponse(
                     f"Klaviyo's pages of {call} go in a circle: one names an earlier one as its next."
@@ -238,8 +251,9 @@ class Client:
         query: Mapping[str, str],
         body: Mapping[str, Any] | bytes | None,
         priority: Priority,
+        revision: str | None,
     ) -> _Request:
-        one = self.endpoint(call)
+        one = self.endpoint(call, revision)
         if any(value in ("", ".", "..") for value in ids.values()):
             # The path would lead to another endpoint, and no object has such an id.
             raise NotInAccount(f"Nothing can have the id that {call} was given.")
@@ -248,7 +262,9 @@ class Client:
             extra for extra in one.extras if extra.value in query.get(extra.parameter, "").split(",")
         )
         encoded = body if body is None or isinstance(body, bytes) else canonical_json(body)
-        return _Request(one, target + query_string(query), encoded, extras, priority)
+        return _Request(
+            one, target + query_string(query), encoded, extras, priority, revision or self.revision
+        )
 
     async def _send(
         self,
@@ -287,7 +303,7 @@ class Client:
             raw = await self._transmit(request)
         else:
             permit = self._limiter.permit(
-                self.account, one.name, self.revision, request.extras, priority=request.priority
+                self.account, one.name, request.revision, request.extras, priority=request.priority
             )
             async with permit:
                 if before_attempt is not None:
@@ -314,7 +330,7 @@ class Client:
         return Response(raw.status, parsed, text, ms, number, raw.remaining, raw.left_out)
 
     async def _transmit(self, request: _Request) -> RawResponse:
-        headers = self._headers
+        headers = self._headers.get(request.revision) or self._headers_at(request.revision)
         if request.body is not None:
             headers = self._headers_with_body[request.endpoint.content_type or self._media]
         sending = self._transport.send(request.endpoint.method, request.target, headers, request.body)
@@ -331,6 +347,11 @@ class Client:
             raise
         finally:
             self._answers.end(self.account, call, number, answered=answered)
+
+    def _headers_at(self, revision: str) -> Headers:
+        media = endpoint(revision, Call.CREATE_EVENT).content_type or self._media
+        block = header_block({**self._common, "revision": revision, "Accept": media})
+        return self._headers.setdefault(revision, block)
 
     def _without_key(self, body: bytes) -> bytes:
         """Removes the key from a body, in case the server echoed it, escaped or not."""

@@ -30,14 +30,11 @@ async def _fired(api: Api) -> int:
 
 
 async def test_an_event_makes_profile_and_metric(api: Api) -> None:
-    person = {
-        "first_name": "Eve",
-        "properties": {"tier": "gold"},
-        "meta": {"patch_properties": {"append": {"t": 1}}},
-    }
+    person = {"first_name": "Eve", "properties": {"tier": "gold"}}
     body = event_body(
         _WHO, "Kiln Opened", "u-1", profile=person, properties={"A": 1}, value=2.5, value_currency="GBP"
     )
+    body["data"]["attributes"]["profile"]["data"]["meta"] = {"patch_properties": {"append": {"t": 1}}}
     answer = await api.call("create_event", body=body)
     assert (answer.status, answer.body) == (202, None)
     state = await api.state()
@@ -55,6 +52,21 @@ async def test_an_event_makes_profile_and_metric(api: Api) -> None:
         "$value_currency": "GBP",
         "$event_id": "u-1",
     }
+
+
+@pytest.mark.parametrize("revision", ["2025-01-15", "2026-07-15", "2026-10-15"])
+async def test_the_meta_of_an_events_profile_is_where_its_revision_has_it(api: Api, revision: str) -> None:
+    await api.control("PATCH", "settings", {"today": "2026-12-01"})
+    await api.upsert(_WHO, properties={"old": 1, "kept": 2})
+    meta = {"patch_properties": {"unset": ["old"]}}
+    inside = event_body(_WHO, _METRIC, "u-in", profile={"meta": meta})
+    beside = event_body(_WHO, _METRIC, "u-by")
+    beside["data"]["attributes"]["profile"]["data"]["meta"] = meta
+    right, wrong = (beside, inside) if revision == "2026-10-15" else (inside, beside)
+    assert (await api.call("create_event", body=wrong, revision=revision)).status == 400
+    assert (await api.call("create_event", body=right, revision=revision)).status == 202
+    profile = next(each for each in (await api.state())["profiles"] if each.get("email") == _WHO)
+    assert profile["properties"] == {"kept": 2}
 
 
 async def test_a_unique_id_counts_once_per_profile_and_metric(api: Api) -> None:

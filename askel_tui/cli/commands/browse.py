@@ -95,7 +95,7 @@ def _flow_row(entry: FlowEntry, catalog: Catalog) -> tuple[object, ...]:
     named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
     names = {each.id: each.name for each in named}
     if entry.triggers is None:
-        fired_by = "can't be read at this revision"
+        fired_by = "can't be read with this key"
     else:
         fired_by = ", ".join(
             f"{trigger.type} {names.get(trigger.id or '', trigger.id or '')}".strip()

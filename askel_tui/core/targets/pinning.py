@@ -158,7 +158,7 @@ class _StepPinner:
         return StepTargets(Target("flow", entry.id, entry.name), through)
 
     def trigger_from_file(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
-        """Resolves what fires the flow according to the workflow file, where the revision can't say."""
+        """Resolves what fires the flow according to the workflow file, where the account does not show it."""
         by = _TRIGGERS.get(entry.trigger_type or "")
         if by is None and entry.trigger_type not in _UNKNOWN_TRIGGERS:
             self.add_unfireable_problem(entry, entry.trigger_type or "")
@@ -169,7 +169,7 @@ class _StepPinner:
             shape = f"{{flow: {entry.name}, {by or 'list'}: …}}"
             self.add_problem(
                 "flow",
-                f"at this revision nobody can read what fires the flow {entry.name!r}: name {what}, {shape}",
+                f"what fires the flow {entry.name!r} can't be read with this key: name {what}, {shape}",
             )
             return None
         if by is not None and by != named:

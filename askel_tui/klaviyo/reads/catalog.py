@@ -1,7 +1,8 @@
 """Reads the catalog of an account, section by section, each with all its pages (docs/klaviyo.md 7, 8).
 
-What fires a flow is known from lists, segments and metrics that are read with their flow triggers; at 2024-02-15 it
-cannot be read. A section that the key may not read is marked as unread, and the others are read all the same.
+What fires a flow is known from lists, segments and metrics that are read with their flow triggers. What the pinned
+revision can't read is read at the newest. A section that the key may not read is marked as unread, and the others are
+read all the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.revisions import Ability
 from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, PropertyEntry
 from askel_tui.klaviyo.errors import NotInThisRevision, ScopeMissing
 from askel_tui.klaviyo.reads.entries import (
@@ -22,6 +24,7 @@ from askel_tui.klaviyo.reads.entries import (
     list_entry,
     metric_entry,
     read_with_triggers,
+    section_revision,
     segment_entry,
     template_entry,
     triggers_by_flow,
@@ -83,15 +86,16 @@ async def read_catalog(
 async def read_flow_triggers(
     client: Client, flow_id: str, *, priority: Priority = "live"
 ) -> tuple[FlowTrigger, ...] | None:
-    """Reads the triggers of one flow, with their filters; None where the revision does not show them.
+    """Reads the triggers of one flow, with their filters; None where it shows none.
 
     One call per flow, 3 a second: for the flows that workflows name. Raises `KlaviyoError`.
     """
-    one = client.endpoint(Call.GET_FLOW)
-    if "definition" not in one.additional_fields.get("additional-fields[flow]", ()):
-        return None
     response = await client.call(
-        Call.GET_FLOW, ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
+        Call.GET_FLOW,
+        ids={"id": flow_id},
+        query={"additional-fields[flow]": "definition"},
+        priority=priority,
+        revision=client.reading_revision(Ability.FLOW_DEFINITIONS),
     )
     return definition_triggers(resource_of(response.body))
 
@@ -113,7 +117,9 @@ async def _read_section(client: Client, section: str, with_triggers: bool, sampl
         query = _LEAN.get(section, {})
         if with_triggers and (found := await read_with_triggers(client, section, query)) is not None:
             return _SectionRead(found, with_triggers=True)
-        return _SectionRead([each async for each in client.pages(Call(f"get_{section}"), query=query)])
+        revision = section_revision(client, section)
+        pages = client.pages(Call(f"get_{section}"), query=query, revision=revision)
+        return _SectionRead([each async for each in pages])
     except (ScopeMissing, NotInThisRevision):
         return _SectionRead(refused=True)
 

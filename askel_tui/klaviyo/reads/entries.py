@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.revisions import Ability
 from askel_tui.core.catalog import (
     API_INTEGRATION,
     FlowEntry,
@@ -30,18 +31,24 @@ Resource = dict[str, Any]
 async def read_with_triggers(
     client: Client, section: str, query: Mapping[str, str], *, priority: Priority = "live"
 ) -> list[Resource] | None:
-    """Reads a section's resources with the flows they fire; None where the revision or the key cannot read these.
+    """Reads a section's resources with the flows they fire; None where they fire none, or the key cannot read these.
 
     Raises `KlaviyoError`. The key may lack flows:read only: the section itself may still be readable.
     """
-    call = Call(f"get_{section}")
-    if "flow-triggers" not in client.endpoint(call).include:
+    call, revision = Call(f"get_{section}"), client.reading_revision(Ability.FLOW_TRIGGERS)
+    if "flow-triggers" not in client.endpoint(call, revision).include:
         return None
-    pages = client.pages(call, query={**query, "include": "flow-triggers"}, priority=priority)
+    with_flows = {**query, "include": "flow-triggers"}
+    pages = client.pages(call, query=with_flows, priority=priority, revision=revision)
     try:
         return [each async for each in pages]
     except ScopeMissing:
         return None
+
+
+def section_revision(client: Client, section: str) -> str:
+    """Returns the revision at which a section is read without its flows: segments where they show their definition."""
+    return client.reading_revision(*([Ability.SEGMENT_DEFINITIONS] if section == "segments" else []))
 
 
 def triggers_by_flow(kind: str, resources: Iterable[Resource]) -> dict[str, list[FlowTrigger]]:

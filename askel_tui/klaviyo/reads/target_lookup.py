@@ -1,6 +1,6 @@
 """Reads the lists, segments, flows and metrics that workflows name, by id and in few calls (docs/klaviyo.md 9).
 
-Lists and segments are read by their ids, with the flows that they fire where the revision shows those. A flow that
+Lists and segments are read by their ids, with the flows that they fire where the key may read those. A flow that
 none of them fires is read by itself. What the key may not read is left out, and its scope is named.
 """
 
@@ -21,6 +21,7 @@ from askel_tui.klaviyo.reads.entries import (
     list_entry,
     metric_entry,
     read_with_triggers,
+    section_revision,
     segment_entry,
     triggers_by_flow,
 )
@@ -164,7 +165,9 @@ class _TargetReader:
 
     async def _pages_or_none(self, call: Call, query: Mapping[str, str]) -> list[Resource] | None:
         try:
-            return [each async for each in self._client.pages(call, query=query, priority="bulk")]
+            revision = section_revision(self._client, call.removeprefix("get_"))
+            pages = self._client.pages(call, query=query, priority="bulk", revision=revision)
+            return [each async for each in pages]
         except ScopeMissing:
             self.lost_scopes.update(self._client.endpoint(call).scopes)
         except NotInThisRevision:

@@ -36,7 +36,9 @@ def _create_event(ctx: Context) -> Reply:
     attributes = ctx.body["data"]["attributes"]
     data = attributes["profile"]["data"]
     if not (ctx.settings.drop_example_domains and is_dropped(data)):
-        profile = event_profile(ctx.account, data, data["attributes"].get("meta"), ctx.now)
+        profile = event_profile(
+            ctx.account, data, data.get("meta") or data["attributes"].get("meta"), ctx.now
+        )
         record_event(ctx.account, profile, attributes, ctx.now)
     return Reply(ctx.status)
 

@@ -74,7 +74,8 @@ def _subscriptions(revision: str, subscribes: bool) -> Check:
     marketing, texts = {"marketing": dated}, {"marketing": dated, "transactional": dated}
     if revision >= "2026-04-15":
         tracking = closed_object("subscription", consent)
-        channels = {"email": closed_object("email", {}, {**marketing, "open_tracking": tracking})}
+        kinds = ("open_tracking", "click_tracking") if revision >= "2026-10-15" else ("open_tracking",)
+        channels = {"email": closed_object("email", {}, {**marketing, **dict.fromkeys(kinds, tracking)})}
     else:
         channels = {"email": closed_object("email", marketing)}
     if revision >= "2024-10-15":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.contract.revisions import Ability, can
 from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 from askel_tui.sandbox.validation.checks import (
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 
 def event_body(revision: str) -> Check:
-    """Returns the check for the body of a single event."""
-    attributes = profile_attributes(revision, Call.CREATE_EVENT, {"meta": meta_patches(revision)})
-    profile = {"profile": _profile(revision, attributes, {"id": string()})}
+    """Returns the check for the body of a single event; `meta` is in its profile's attributes, or beside them."""
+    meta = {"meta": meta_patches(revision)}
+    is_beside = can(revision, Ability.EVENT_PROFILE_META)
+    attributes = profile_attributes(revision, Call.CREATE_EVENT, {} if is_beside else meta)
+    optional = {"id": string(), **(meta if is_beside else {})}
+    profile = {"profile": _profile(revision, attributes, optional)}
     return document(resource_object("event", {"attributes": _event_attributes(revision, profile)}))
 
 

@@ -70,7 +70,7 @@ def make_read_only(instance: Instance) -> Instance:
     given = instance.client_for
 
     async def client_for(key: str, revision: str, account: str, *, accept_retired: bool = False) -> Any:
-        client = await given(key, revision, account)
+        client = await given(key, revision, account, accept_retired=accept_retired)
         _allow_get_only(client)
         return client
 
@@ -82,7 +82,7 @@ def _allow_get_only(client: Any) -> None:
     call = client.call
 
     async def reading(name: str, **arguments: Any) -> Any:
-        if client.endpoint(name).method != "GET":
+        if client.endpoint(name, arguments.get("revision")).method != "GET":
             raise ReadOnly(name.replace("_", " "))
         return await call(name, **arguments)
 

@@ -68,12 +68,16 @@ def test_events_are_valid(
     value = data.draw(st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False))
     currency = data.draw(st.none() | st.just("GBP"))
     backfill = data.draw(st.booleans()) if words.has_backfill else False
-    body = words.event(who, metric, props, time, unique_id, value, currency, backfill)
+    unset = data.draw(st.lists(names, max_size=2))
+    body = words.event(who, metric, props, time, unique_id, value, currency, backfill, unset)
     validate_request(revision, "create_event", None, body)
     sent = body["data"]["attributes"]
     assert (sent["unique_id"], sent["time"], sent["properties"]) == (unique_id, time, props)
     assert sent.get("value") == value
     assert ("value" in sent, "backfill" in sent) == (value is not None, backfill)
+    person = sent["profile"]["data"]
+    holder = person if revision >= "2026-10-15" else person["attributes"]
+    assert holder.get("meta") == ({"patch_properties": {"unset": unset}} if unset else None)
 
 
 @given(st.data(), st.lists(identifiers, min_size=1, max_size=3), times, st.booleans())
@@ -91,7 +95,7 @@ def test_bulk_events_are_valid(
             )
             for _ in range(count)
         ]
-        groups.append(words.event_group(who, events))
+        groups.append(words.event_group(who, events, data.draw(st.lists(names, max_size=2))))
     validate_request(NEWEST, "bulk_create_events", None, words.bulk_events(groups))
 
 

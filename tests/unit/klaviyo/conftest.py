@@ -47,7 +47,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, revision: str) -> Sent:
         asked = dict(parse_qsl(query, keep_blank_values=True))
         log.append((method, path, asked))
         if not (method == "POST" and path.rstrip("/") == "/api/events"):
-            validate_call(revision, method, path, asked, body or b"")
+            validate_call(headers["revision"], method, path, asked, body or b"")
         assert len(target) < 8000
         return await send(wire, method, target, headers, body)
 
@@ -71,6 +71,7 @@ async def client_with(
             revision=revision,
             url=sandbox.url,
             account="A",
+            accept_retired=True,
             retry_policy=Sleeps().policy(),
         )
         made.append(client)

@@ -13,14 +13,11 @@ from askel_tui.klaviyo.errors import NotInAccount, Unavailable
 from askel_tui.klaviyo.reads.catalog import read_catalog, read_flow_triggers
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.sandbox.state.faults import Fault
-from tests.support.stub_server import NEWEST, OLD
 
 READS = ("profiles:read", "lists:read", "segments:read", "flows:read", "metrics:read", "templates:read")
 
 
-async def test_everything_is_read_to_its_last_page(
-    client: Client, sandbox: RunningSandbox, revision: str
-) -> None:
+async def test_everything_is_read_to_its_last_page(client: Client, sandbox: RunningSandbox) -> None:
     catalog = await read_catalog(client)
     account = sandbox.account
     assert catalog.account == "A"
@@ -37,48 +34,38 @@ async def test_everything_is_read_to_its_last_page(
     assert Catalog.from_dict(catalog.as_dict()) == catalog
     sms = next(each for each in catalog.lists if each.name == "SMS Club")
     assert sms.opt_in_process == "double_opt_in"
-    if revision == NEWEST:
-        assert all(each.definition for each in catalog.segments)
+    assert all(each.definition for each in catalog.segments)
     made_by = {each.name: each.integration for each in catalog.metrics}
     assert made_by["First Points Earned"] == "api"
     assert made_by["Placed Order"] == "shopify"
 
 
-async def test_the_triggers_of_a_flow_are_read_where_the_revision_shows_them(
-    client: Client, revision: str
-) -> None:
+async def test_the_triggers_of_a_flow_are_read_whatever_the_pinned_revision_shows(client: Client) -> None:
     flows = {each.name: each for each in (await read_catalog(client)).flows}
     assert flows["Welcome Series"].status == "live"
     assert flows["Spring 2025"].archived
     triggers = {name: flow.triggers for name, flow in flows.items()}
-    if revision == OLD:
-        assert triggers["Welcome Series"] is None
-        assert triggers["First Points Thanks"] is None
-    else:
-        assert triggers["Welcome Series"] == (FlowTrigger("list", "MeWelc"),)
-        assert triggers["First Points Thanks"] == (FlowTrigger("metric", "MeMFst"),)
-        assert triggers["VIP Gift"] == (FlowTrigger("segment", "MeVip1"),)
+    assert triggers["Welcome Series"] == (FlowTrigger("list", "MeWelc"),)
+    assert triggers["First Points Thanks"] == (FlowTrigger("metric", "MeMFst"),)
+    assert triggers["VIP Gift"] == (FlowTrigger("segment", "MeVip1"),)
 
 
-async def test_a_flows_own_definition_tells_of_filters(
-    client: Client, sandbox: RunningSandbox, revision: str
-) -> None:
+async def test_a_flows_own_definition_tells_of_filters(client: Client, sandbox: RunningSandbox) -> None:
     sandbox.account.flows["MeFPts"].trigger = {
         "type": "metric",
         "id": "MeMFst",
         "trigger_filter": {"condition_groups": [{"conditions": []}]},
     }
     read = await read_flow_triggers(client, "MeFPts")
-    assert read == (None if revision == OLD else (FlowTrigger("metric", "MeMFst", filtered=True),))
-    if revision == NEWEST:
-        assert await read_flow_triggers(client, "MeFWel") == (FlowTrigger("list", "MeWelc"),)
-        with pytest.raises(NotInAccount):
-            await read_flow_triggers(client, "NoFlow")
+    assert read == (FlowTrigger("metric", "MeMFst", filtered=True),)
+    assert await read_flow_triggers(client, "MeFWel") == (FlowTrigger("list", "MeWelc"),)
+    with pytest.raises(NotInAccount):
+        await read_flow_triggers(client, "NoFlow")
 
 
 @pytest.mark.parametrize("lacking", READS)
 async def test_a_missing_scope_sinks_no_other_section(
-    client_with: Callable[..., Client], lacking: str, revision: str
+    client_with: Callable[..., Client], lacking: str
 ) -> None:
     catalog = await read_catalog(client_with(*(scope for scope in READS if scope != lacking)))
     section = {"profiles:read": "properties"}.get(lacking, lacking.removesuffix(":read"))

@@ -154,7 +154,7 @@ def flow_state(entry: FlowEntry) -> Cell:
 def describe_triggers(entry: FlowEntry, catalog: Catalog) -> str:
     """Describes the triggers of a flow, by name."""
     if entry.triggers is None:
-        return f"{entry.trigger_type or 'unknown'}; which one, this revision can't tell"
+        return f"{entry.trigger_type or 'unknown'}; which one, can't be read with this key"
     named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
     names = {each.id: each.name for each in named}
     facts = [f"{each.type} {names.get(each.id or '', each.id or '')}".strip() for each in entry.triggers]
