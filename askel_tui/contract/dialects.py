@@ -138,8 +138,8 @@ class Dialect:
         properties of the profile."""
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         who = self._profile(identifiers, unset=unset)
-        has_meta_beside = can(self.revision, Ability.EVENT_PROFILE_META)
-        attributes["profile"] = {"data": who if has_meta_beside else bodies.with_meta_inside(who)}
+        has_meta_outside = can(self.revision, Ability.EVENT_PROFILE_META)
+        attributes["profile"] = {"data": who if has_meta_outside else bodies.with_meta_inside(who)}
         return {"data": {"type": "event", "attributes": attributes}}
 
     def event_item(

@@ -1,6 +1,6 @@
 """Run by the interpreter of an environment that has Klaviyo's own SDK: reads and writes through it, prints JSON.
 
-Arguments: the sandbox's address and key. Knows 7.0.0 (2024-02-15) and 24.0.0 (2026-07-15) and nothing of Askel.
+Arguments: the sandbox's address and key. Knows the versions of `test_sdk.py` and nothing of Askel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from klaviyo_api import KlaviyoAPI
 
 
 class Plain:
-    """An API of the SDK whose answers, objects in 24.0.0 that the SDK has validated, are plain JSON."""
+    """An API of the SDK whose answers, objects since 18.0.0 that the SDK has validated, are plain JSON."""
 
     def __init__(self, api: Any) -> None:
         self._api = api

@@ -60,9 +60,9 @@ async def test_the_meta_of_an_events_profile_is_where_its_revision_has_it(api: A
     await api.upsert(_WHO, properties={"old": 1, "kept": 2})
     meta = {"patch_properties": {"unset": ["old"]}}
     inside = event_body(_WHO, _METRIC, "u-in", profile={"meta": meta})
-    beside = event_body(_WHO, _METRIC, "u-by")
-    beside["data"]["attributes"]["profile"]["data"]["meta"] = meta
-    right, wrong = (beside, inside) if revision == "2026-10-15" else (inside, beside)
+    outside = event_body(_WHO, _METRIC, "u-by")
+    outside["data"]["attributes"]["profile"]["data"]["meta"] = meta
+    right, wrong = (outside, inside) if revision == "2026-10-15" else (inside, outside)
     assert (await api.call("create_event", body=wrong, revision=revision)).status == 400
     assert (await api.call("create_event", body=right, revision=revision)).status == 202
     profile = next(each for each in (await api.state())["profiles"] if each.get("email") == _WHO)

@@ -1,4 +1,4 @@
-"""Klaviyo's own SDK, at both ends of its history, reads and writes through the sandbox."""
+"""Klaviyo's own SDK, at each revision whose rules are at hand, reads and writes through the sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SCRIPT = Path(__file__).with_name("sdk_script.py")
-_VERSIONS = {"7.0.0": "2024-02-15", "24.0.0": "2026-07-15"}
+_VERSIONS = {"7.0.0": "2024-02-15", "18.0.0": "2025-01-15", "24.0.0": "2026-07-15", "25.0.0": "2026-10-15"}
 
 
 @pytest.fixture(scope="session")

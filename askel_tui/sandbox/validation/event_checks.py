@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 def event_body(revision: str) -> Check:
     """Returns the check for the body of a single event; `meta` is in its profile's attributes, or beside them."""
     meta = {"meta": meta_patches(revision)}
-    is_beside = can(revision, Ability.EVENT_PROFILE_META)
-    attributes = profile_attributes(revision, Call.CREATE_EVENT, {} if is_beside else meta)
-    optional = {"id": string(), **(meta if is_beside else {})}
+    is_outside = can(revision, Ability.EVENT_PROFILE_META)
+    attributes = profile_attributes(revision, Call.CREATE_EVENT, {} if is_outside else meta)
+    optional = {"id": string(), **(meta if is_outside else {})}
     profile = {"profile": _profile(revision, attributes, optional)}
     return document(resource_object("event", {"attributes": _event_attributes(revision, profile)}))
 
