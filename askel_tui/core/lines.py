@@ -95,18 +95,6 @@ class Links:
         named = [each for each in numbers if not (_is_phone(each) and self._is_shared(each))]
         return tuple(dict.fromkeys([self._line(each) for each in named or numbers]))
 
-    def partners(self, number: int) -> tuple[int, ...]:
-        """Returns the e-mails and external ids that an identifier stood beside; none of a shared one."""
-        return self._row(number).partners or ()
-
-    def are_only_partners(self, one: int, other: int) -> bool:
-        """Checks whether an e-mail and an external id stood beside each other, and neither beside another of the
-        kind: only then they surely are of one profile, for links have no dates."""
-        return all(
-            [each for each in self.partners(number) if not (each ^ partner) & _KIND_BITS] == [partner]
-            for number, partner in ((one, other), (other, one))
-        )
-
     def link(self, numbers: Sequence[int]) -> None:
         """Links the identifiers that a record names together, or an answer showed on one profile."""
         if len(numbers) < 2:

@@ -132,13 +132,11 @@ class _StoryMaker:
     def known_share(self) -> float:
         """Returns the share of people whom the account has before, with all of their identifiers.
 
-        What is held back links nobody meanwhile, so that one person would become two, and rightly so.
+        What is held back links nobody meanwhile, so that one person would become two, and rightly so; consent whose
+        answer is lost is held.
         """
-        return (
-            1.0
-            if "spellings" in self.kinds and self.kinds & {"holds", "pauses", "versions", "rotation"}
-            else 0.3
-        )
+        held_back = self.kinds & {"holds", "pauses", "versions", "rotation", "consent"}
+        return 1.0 if "spellings" in self.kinds and held_back else 0.3
 
     def person(self, number: int) -> dict[str, str]:
         return {

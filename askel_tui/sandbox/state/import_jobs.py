@@ -74,6 +74,9 @@ def _import_row(
             for ident in job.lists:
                 if ident in account.lists:
                     membership.add_member(account, account.lists[ident], profile, now)
+                elif ident in account.deleted_lists:
+                    # It was deleted while the job ran: where it comes back, the profile is on it.
+                    membership.add_member(account, account.deleted_lists[ident], profile, now, fires=False)
             return
     job.failed += 1
     job.errors.append(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 
-from askel_tui.core.lines import connection_numbers, identifier_numbers, key_number
+from askel_tui.core.lines import connection_numbers, key_number
 from askel_tui.core.operations import Identity, fold_email, split_encoded
-from askel_tui.store.journal.tables.lines import read_links
 from askel_tui.store.journal.transaction import Transaction
 
 _UPSERT = b'"kind":"upsert_profile"'
@@ -62,15 +61,22 @@ def known_keys(db: Transaction, connection: str, profile_id: str) -> list[str]:
 
 
 def are_one_profile(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
-    """Checks whether two identities are of one profile, as they say, as answers showed, or as records named them
-    together."""
+    """Checks whether two identities are of one profile, as they say, as answers showed, or by the phone number that was
+    sent with one of them.
+
+    That a record names identifiers together is no reason: it may wait, and be refused.
+    """
     if not set(one.deciding_keys()).isdisjoint(other.deciding_keys()):
         return True
     known, others = (known_profile(db, connection, each) for each in (one, other))
     if known is not None and others is not None:
         return known == others
     if not one.is_same_profile(other):
-        return _are_linked(db, connection, one, other)
+        if known is not None or others is not None:
+            return False
+        # No answer showed either. The journal may know who has the phone number that one of them consists of.
+        ours, theirs = (_owner_or_self(db, connection, each).deciding_keys() for each in (one, other))
+        return not set(ours).isdisjoint(theirs)
     shown = known or others
     if shown is None:
         return True
@@ -80,18 +86,6 @@ def are_one_profile(db: Transaction, connection: str, one: Identity, other: Iden
     return not any(
         key.partition(":")[0] in kinds and key not in unknown for key in known_keys(db, connection, shown)
     )
-
-
-def _are_linked(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
-    one, other = (_owner_or_self(db, connection, each) for each in (one, other))
-    if not set(one.deciding_keys()).isdisjoint(other.deciding_keys()):
-        return True
-    ours, theirs = (
-        connection_numbers(connection, identifier_numbers(Identity(each.email, None, each.external_id)))
-        for each in (one, other)
-    )
-    links = read_links(db, {*ours, *theirs})
-    return any(links.are_only_partners(number, partner) for number in ours for partner in theirs)
 
 
 def _owner_or_self(db: Transaction, connection: str, identity: Identity) -> Identity:
@@ -113,9 +107,7 @@ def related_numbers(db: Transaction, connection: str, identity: Identity) -> set
         (connection, json.dumps(emails)),
     )
     keys.update(f"phone_number:{phone}" for (phone,) in phones)
-    numbers = {*connection_numbers(connection, map(key_number, keys))}
-    links = read_links(db, numbers)
-    return numbers.union(*map(links.partners, numbers))
+    return {*connection_numbers(connection, map(key_number, keys))}
 
 
 def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:
