@@ -6,6 +6,8 @@ import pytest
 
 from askel_tui.services.outages import describe_outages, read_outages
 from askel_tui.services.status import read_status
+from askel_tui.store.locks import OwnershipLock
+from askel_tui.sync.upkeep.silences import Silences
 from askel_tui.tui.backend import queries
 from tests.support.bad_days import WELCOME, brisk, engine, until
 from tests.support.workbench import NAME, Workbench, points
@@ -58,3 +60,31 @@ async def test_import_jobs_that_cannot_be_read_show_with_the_rows_that_wait_for_
         assert "import jobs can't be looked at" in str(describe_outages(outages, bench.instance.clock()))
         bench.sandbox.world.faults.all.clear()
     await bench.drain()
+
+
+@pytest.mark.parametrize("attempt_ms", [None, 40, 3_000])
+async def test_within_ten_seconds_whatever_an_attempt_takes(bench: Workbench, attempt_ms: int | None) -> None:
+    """By a clock that is handed in: attempts that hang, and that fail at once or after a while, one after another."""
+    with OwnershipLock(bench.instance.home):
+        await _watch_silence(bench, attempt_ms)
+
+
+async def _watch_silence(bench: Workbench, attempt_ms: int | None) -> None:
+    start = bench.instance.clock()
+    now = start
+    bench.instance.clock = lambda: now
+    watch, silences = bench.instance.answers, Silences(bench.instance)
+    began, number = now, watch.begin("MpEmbr", "get_lists")
+    while not (outages := await read_outages(bench.instance)):
+        now += 250
+        assert now - start <= 10_000
+        if attempt_ms is not None and now - began >= attempt_ms:
+            watch.end("MpEmbr", "get_lists", number, answered=False)
+            began, number = now, watch.begin("MpEmbr", "get_lists")
+        await silences.run_round()
+    assert [(each.account, each.since) for each in outages] == [("MpEmbr", start)]
+    assert now - start >= bench.instance.timing.silence_ms
+    watch.end("MpEmbr", "get_lists", number, answered=True)
+    now += 1_000
+    await silences.run_round()
+    assert await read_outages(bench.instance) == ()
