@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -457,3 +458,43 @@ async def test_the_dry_run_shows_what_was_just_saved(console: Console) -> None:
         await press(pilot, "ctrl+s")
         await press(pilot, "5")
         assert "first-points-welcome v2" in text_of(app)
+
+
+SHARED = """\
+workflow: shared
+connection: maple-ember
+trigger: first_points_earned
+profile: {email: data.shopper.email, phone_number: data.shopper.phone}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned}
+"""
+
+
+async def test_rules_about_phones_and_names_meant_as_text_are_rows(console: Console) -> None:
+    """What a file may say of bad and shared numbers, and of names, is shown, changed and written."""
+
+    async def prepare(bench: Workbench) -> None:
+        await bench.apply(SHARED, activate=False)
+
+    async with console(size=(120, 36), first="mapping", prepare=prepare) as (app, pilot, bench):
+        shown = text_of(app)
+        assert re.search(r"if_bad +the record fails", shown)
+        assert re.search(r"on_shared_phone +it is written", shown)
+        await press(pilot, "j", "j", "j", "j", "j", "enter", *"leave", "enter")
+        await press(pilot, "j", "j", "enter", *"fail", "enter")
+        shown = text_of(app)
+        assert re.search(r"if_bad +leave_out +it is left out", shown)
+        assert re.search(r"on_shared_phone +fail +the record fails", shown)
+        await press(pilot, "j", "j", "t")
+        assert "as text: First Po" in text_of(app)
+        await press(pilot, "ctrl+s")
+        applied = await bench.instance.applied_version("shared", 2)
+        assert applied is not None
+        written = applied.workflow
+        assert (written.dispensable, written.on_shared_phone) == (frozenset({"phone_number"}), "fail")
+        assert written.literals == {("points", "metric")}
+        await press(pilot, "t", "u", "u", "u")
+        assert re.search(r"on_shared_phone +it is written", text_of(app))
+        await press(pilot, "g", "t")
+        assert "can be meant as text" in toasts(app)

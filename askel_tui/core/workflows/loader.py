@@ -10,6 +10,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from askel_tui.core.operations import IDENTIFIERS, STEP_KINDS
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflows.model import (
+    DISPENSABLE_IDENTIFIER,
     FIRST_RULES,
     NEWEST_RULES,
     ON_SHARED_PHONE,
@@ -37,9 +38,6 @@ _REQUIRED = {
     "profile": f"who a record is about, by at least one of {', '.join(IDENTIFIERS)}",
     "steps": "what is done, as a list",
 }
-DISPENSABLE_IDENTIFIER = "phone_number"
-"""The identifier that may be left out where it is bad; the others are whom a record is about."""
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CONSENT_BY = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
 """The identifier that a profile needs to give consent for a channel (docs/klaviyo.md 3.3), by channel."""

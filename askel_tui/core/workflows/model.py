@@ -21,6 +21,9 @@ OnSharedPhone = Literal["leave_out", "fail", "go_on"]
 """What becomes of a phone number that another person's profile has: the record is written without it, or fails, or is
 written with it, which takes the number and the profile over."""
 
+DISPENSABLE_IDENTIFIER = "phone_number"
+"""The identifier that may be left out where it is bad; the others are whom a record is about."""
+
 ON_SHARED_PHONE: tuple[OnSharedPhone, ...] = get_args(OnSharedPhone)
 
 DIRECT_VERSION = 0

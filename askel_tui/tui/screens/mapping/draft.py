@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.core.spans import format_span
 from askel_tui.core.workflows.consent_choices import CHOICES
 from askel_tui.core.workflows.model import (
+    DISPENSABLE_IDENTIFIER,
     FIRST_RULES,
     NEWEST_RULES,
     AddToList,
@@ -85,6 +86,10 @@ class StepDraft:
         kept = {key: text for key, text in self.fields.items() if key != name}
         return replace(self, fields=kept, clears=_without(self.clears, name))
 
+    def with_literal_turned(self, name: str) -> StepDraft:
+        """Returns the step in which a field's name is meant as text from now on, or no longer."""
+        return replace(self, literals=self.literals ^ {name})
+
     def with_next_clear(self, name: str) -> StepDraft:
         """Returns the step with a field that clears on the next occasion: on null, if missing, on both, never."""
         follows = CLEAR_ORDER.index(self.clears[name]) + 1 if name in self.clears else 0
@@ -116,6 +121,15 @@ class Draft:
         """Returns the draft with an identifier's expression set, or removed by an empty text."""
         kept = {**self.profile, name: text.strip()}
         return replace(self, profile={key: value for key, value in kept.items() if value})
+
+    @property
+    def uses_phone(self) -> bool:
+        """True if what becomes of bad and shared phone numbers is of interest."""
+        return bool(self.profile.get(DISPENSABLE_IDENTIFIER) or self.shared_phone or self.dispensable)
+
+    def with_bad_left_out(self, left_out: bool) -> Draft:
+        """Returns the draft in which a bad phone number is left out, or fails the record."""
+        return replace(self, dispensable=frozenset([DISPENSABLE_IDENTIFIER] if left_out else ()))
 
     def with_step(self, at: int, change: Callable[[StepDraft], StepDraft]) -> Draft:
         """Returns the draft with the step at an index changed."""

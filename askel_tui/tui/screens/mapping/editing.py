@@ -31,6 +31,12 @@ STEP_DESCRIPTIONS = {
 }
 
 
+PHONE_QUESTIONS = {
+    view.IF_BAD: "What becomes of a phone number that is none?",
+    view.SHARED_PHONE: "What becomes of a phone number that another person has?",
+}
+
+
 async def ask_new_draft(mapping: MappingSession, name: str, connection: str) -> Draft | None:
     """Makes a new draft: asks which event starts it, and guesses identifiers from the fields of its records.
 
@@ -59,7 +65,9 @@ async def edit(mapping: MappingSession, row: DraftRow) -> None:
         put(mapping, row, "false" if text == "true" else "true")
         return
     target_type = view.target_type(draft, row)
-    if target_type is not None and mapping.catalog is not None:
+    if row.step is None and row.name is not None and row.name in view.PHONE_RULES:
+        edited = await _ask_phone_rule(mapping, row.name, text)
+    elif target_type is not None and mapping.catalog is not None:
         edited = await _ask_target(mapping, target_type, text)
     elif view.is_expression(draft, row):
         edited = await _ask_expression(mapping, view.identifier_name(row.name), text)
@@ -85,6 +93,16 @@ async def _ask_target(mapping: MappingSession, target_type: str, text: str) -> s
     return await mapping.prompts.pick(
         f"Which {target_type}?", choices, preselected=text, allow_typed=True, case_sensitive=False
     )
+
+
+async def _ask_phone_rule(mapping: MappingSession, name: str, text: str) -> str | None:
+    default = view.default_rule(mapping.draft, name)
+    choices = [
+        Choice(each, each, f"{does}{', as without a word' if each == default else ''}")
+        for each, does in view.PHONE_RULES[name].items()
+    ]
+    question = PHONE_QUESTIONS[name]
+    return await mapping.prompts.pick(question, choices, preselected=text or default)
 
 
 async def _ask_expression(mapping: MappingSession, name: str, text: str) -> str | None:
@@ -120,6 +138,10 @@ def put(mapping: MappingSession, row: DraftRow, text: str) -> None:
         changed = draft.with_identifier(view.identifier_name(name), text)
     elif name == "workflow":
         changed = replace(draft, name=slug(text))
+    elif name == view.IF_BAD:
+        changed = draft.with_bad_left_out(text == "leave_out")
+    elif name == view.SHARED_PHONE:
+        changed = replace(draft, shared_phone=text)
     elif name == "trigger":
         changed = replace(draft, triggers=tuple(split_list(text)))
     else:
@@ -161,7 +183,7 @@ def remove(mapping: MappingSession) -> None:
     draft, row = mapping.draft, mapping.display.cursor
     name = row.name or ""
     if row.step is None:
-        if name.startswith(IDENTIFIER_PREFIX) or name == "when":
+        if name.startswith(IDENTIFIER_PREFIX) or name in ("when", *view.PHONE_RULES):
             put(mapping, row, "")
         return
     if not name:
@@ -171,6 +193,18 @@ def remove(mapping: MappingSession) -> None:
     is_free = name.startswith(PROPERTY_PREFIX) or step.kind == "upsert_profile"
     changed = step.without_field(name) if is_free else step.with_field(name, "")
     mapping.change(draft.with_step(row.step, lambda _: changed))
+
+
+def turn_literal(mapping: MappingSession) -> None:
+    """Lets the name under the cursor be meant as text, though it looks like an expression, or no longer."""
+    draft, row = mapping.draft, mapping.display.cursor
+    name = row.name or ""
+    if row.step is None or name not in view.NAME_FIELDS or name not in draft.steps[row.step].fields:
+        mapping.prompts.notify(
+            "Only names of lists, segments, flows, metrics and sources can be meant as text."
+        )
+        return
+    mapping.change(draft.with_step(row.step, lambda step: step.with_literal_turned(name)), row)
 
 
 def choose_clear(mapping: MappingSession) -> None:

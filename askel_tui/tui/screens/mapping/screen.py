@@ -64,6 +64,14 @@ class MappingScreen(AskelScreen):
             id="mapping.clear",
             tooltip="Clears on null, if missing, on both",
         ),
+        Binding(
+            "t",
+            "literal",
+            "As text",
+            show=False,
+            id="mapping.literal",
+            tooltip="The name is meant so, though it looks like an expression",
+        ),
         Binding("u", "undo", "Undo", id="mapping.undo"),
         Binding("U,ctrl+r", "redo", "Redo", show=False, id="mapping.redo"),
         Binding("ctrl+s", "save", "Save", id="mapping.save", tooltip="As a new draft version"),
@@ -297,6 +305,10 @@ class MappingScreen(AskelScreen):
     def action_clear(self) -> None:
         """Lets the field clear on null, if missing, on both, or never."""
         editing.choose_clear(self.mapping)
+
+    def action_literal(self) -> None:
+        """Lets a name be meant as text, or no longer."""
+        editing.turn_literal(self.mapping)
 
     def action_sample(self, by: int) -> None:
         """Shows the results for another record."""

@@ -12,6 +12,7 @@ from askel_tui.core.catalog import Catalog, value_type
 from askel_tui.core.expressions.expression import EvaluationProblem, ExpressionError, parse_expression
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import Problem
+from askel_tui.core.workflows.model import DISPENSABLE_IDENTIFIER, NEWEST_RULES
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft
 from askel_tui.tui.screens.mapping.record_fields import PHONE
 from askel_tui.tui.widgets.rows import Cell, Row
@@ -21,6 +22,23 @@ IDENTIFIER_PREFIX = "profile."
 
 CLEAR_LABELS = {"null": "clears on null", "missing": "clears if missing", "both": "clears"}
 """What a field says of when it clears."""
+LITERAL_LABEL = "as text"
+"""What a field says whose name is meant as text, whatever it looks like."""
+
+NAME_FIELDS = ("list", "segment", "flow", "metric", "custom_source")
+"""The fields of steps that hold a name."""
+
+IF_BAD, SHARED_PHONE = "if_bad", "on_shared_phone"
+PHONE_RULES: Mapping[str, Mapping[str, str]] = {
+    IF_BAD: {"fail": "the record fails", "leave_out": "it is left out"},
+    SHARED_PHONE: {
+        "leave_out": "it is left out",
+        "fail": "the record fails",
+        "go_on": "it is written",
+    },
+}
+"""What the rows about phone numbers may say, and what it does."""
+
 EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at", "consent_at")
 """The fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
 
@@ -77,6 +95,9 @@ def row_label(name: str) -> str:
 def draft_rows(draft: Draft) -> list[DraftRow]:
     """Lists all rows of a draft, in order."""
     head = ["workflow", "trigger", "when", *(IDENTIFIER_PREFIX + name for name in IDENTIFIERS)]
+    if draft.uses_phone:
+        head.insert(head.index(IDENTIFIER_PREFIX + DISPENSABLE_IDENTIFIER) + 1, IF_BAD)
+        head.append(SHARED_PHONE)
     found = [DraftRow(None, name) for name in head]
     for at, step in enumerate(draft.steps):
         found += [DraftRow(at, None), *(DraftRow(at, name) for name in step.fields)]
@@ -91,7 +112,20 @@ def row_text(draft: Draft, row: DraftRow) -> str:
         return step.fields.get(name, "") if name else step.id
     if name.startswith(IDENTIFIER_PREFIX):
         return draft.profile.get(identifier_name(name), "")
-    return {"workflow": draft.name, "trigger": ", ".join(draft.triggers), "when": draft.when}[name]
+    return {
+        "workflow": draft.name,
+        "trigger": ", ".join(draft.triggers),
+        "when": draft.when,
+        IF_BAD: "leave_out" if draft.dispensable else "",
+        SHARED_PHONE: draft.shared_phone,
+    }[name]
+
+
+def default_rule(draft: Draft, name: str) -> str:
+    """Returns what a row about phone numbers means that says nothing."""
+    if name == IF_BAD:
+        return "fail"
+    return "leave_out" if draft.rules >= NEWEST_RULES else "go_on"
 
 
 def is_expression(draft: Draft, row: DraftRow) -> bool:
@@ -124,10 +158,15 @@ def table_rows(
         else:
             name = row_label(row.name or "")
             clear = draft.steps[row.step].clears.get(row.name or "") if row.step is not None else None
+            literal = row.step is not None and row.name in draft.steps[row.step].literals
             label = f"{'  ' if row.step is not None else ''}{name}"
             cells = [
                 label,
-                f"{CLEAR_LABELS[clear]}: {text}" if clear else text,
+                f"{CLEAR_LABELS[clear]}: {text}"
+                if clear
+                else f"{LITERAL_LABEL}: {text}"
+                if literal
+                else text,
                 row_result(draft, row, record, catalog),
             ]
         if row.key in wrong:
@@ -141,7 +180,9 @@ def row_result(
     draft: Draft, row: DraftRow, record: Mapping[str, Any] | None, catalog: Catalog | None
 ) -> Cell:
     """Returns the result of a row's text: a value for the record, or whether the target exists."""
-    text = row_text(draft, row)
+    text, name = row_text(draft, row), row.name or ""
+    if row.step is None and name in PHONE_RULES:
+        return PHONE_RULES[name][text or default_rule(draft, name)], "$foreground-muted"
     if not text:
         return ""
     kind = target_type(draft, row)
