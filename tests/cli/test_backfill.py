@@ -123,6 +123,44 @@ def test_it_is_paused_and_goes_on(live: Askel, account: SandboxProcess, tmp_path
     live("backfill", "--workflow", "old", "--resume", code=3)
 
 
+SUBSCRIBING = """\
+askel: 2
+workflow: news
+connection: maple-ember
+trigger: point
+profile: {email: data.email}
+steps:
+  - id: news
+    subscribe: {channels: [email], list: Newsletter, resubscribe: true}
+"""
+
+
+def test_nobody_who_opted_out_is_subscribed_again_unasked(
+    live: Askel, account: SandboxProcess, tmp_path: Path
+) -> None:
+    """As history only who did not opt out since; with flows, the people who would be are counted and asked about."""
+    (tmp_path / "news.yaml").write_text(SUBSCRIBING)
+    live("workflow", "apply", str(tmp_path / "news.yaml"))
+    live("workflow", "activate", "news")
+    live("backfill", history_file(tmp_path, range(1)), "--workflow", "old", "--history")
+    left = {"consent": "UNSUBSCRIBED", "last_updated": datetime.now(UTC).isoformat()}
+    account.control("PUT", "profiles/old0@mapleandember.example/consent", {"email.marketing": left})
+    here = tmp_path / "here.jsonl"
+    here.write_text(json.dumps(record(0, WHEN) | {"id": "here"}))
+    file = history_file(tmp_path, range(1, 4))
+    live("backfill", str(here), "--workflow", "news", "--history")
+    assert not _has_news(account)
+    asked = live("backfill", file, "--workflow", "news", "--fire-flows", code=3)
+    assert "--resubscribe 1 lets them" in asked.stderr
+    live("backfill", file, "--workflow", "news", "--fire-flows", "--resubscribe", "1")
+    assert _has_news(account)
+
+
+def _has_news(account: SandboxProcess) -> bool:
+    [emails] = [each["emails"] for each in account.state()["lists"] if each["name"] == "Newsletter"]
+    return "old0@mapleandember.example" in emails
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

@@ -20,6 +20,7 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.files import NumberedRecord
 from askel_tui.core.records.record import Record, RefusedLine
 from askel_tui.services.history.call_plan import CallEstimate, estimate_calls
+from askel_tui.services.history.opted_out import PeopleLifted, count_lifted, may_lift
 from askel_tui.services.history.past_records import (
     REACH,
     RECORDS_PER_PAGE,
@@ -158,14 +159,20 @@ async def begin(
     actor: str,
     *,
     flows: FlowsAnswer | None = None,
+    resubscribe: int | None = None,
     progress: Callable[[IngestResult], None] | None = None,
 ) -> Backfill:
     """Lists the records of a backfill and lets it run. Without an answer it is written as history.
 
-    Raises `PastRecords` where flows would start and nobody said whether they may; `OSError`, journal errors.
+    Raises `PastRecords` where flows would start and nobody said whether they may, and `PeopleLifted` where these then
+    subscribe more people again than `resubscribe`; `OSError`, journal errors.
     """
     if flows is None and prepared.preview.asks:
         raise PastRecords(prepared.preview.past)
+    if flows == "fire" and may_lift(prepared.applied):
+        lifted = await count_lifted(instance, prepared.applied, _records(instance, prepared))
+        if lifted.people > (resubscribe or 0):
+            raise PeopleLifted(lifted)
     source, state, journal = prepared.source, prepared.state, instance.journal
     history = None if flows == "fire" else History(prepared.starts).encode()
     digest = await asyncio.to_thread(source.digest)
@@ -194,6 +201,20 @@ async def begin(
             )
     await journal.set_backfill_state(backfill, "running", None, instance.clock())
     return next(each for each in await journal.backfills() if each.id == backfill)
+
+
+async def _records(instance: Instance, prepared: PreparedBackfill) -> AsyncIterator[Record]:
+    """Yields the records of a source that are within its bounds, whatever ran."""
+    source = prepared.source
+    pages = (
+        _file_pages(instance, source)
+        if source.file
+        else _kept_pages(instance, prepared.applied, prepared.state)
+    )
+    async for page, _ in pages:
+        for record in page:
+            if source.takes(record):
+                yield record
 
 
 def _taken(found: Iterable[NumberedRecord], prepared: PreparedBackfill) -> Iterable[NumberedRecord]:

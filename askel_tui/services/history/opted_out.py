@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from askel_tui.core.opt_outs import lifted_by
 from askel_tui.core.planning.disposition import Known, dispose
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.planning.steps import AppliedWorkflow
+from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import Subscribe
 from askel_tui.services.history.past_records import RECORDS_PER_PAGE, matching_records
 from askel_tui.sync.instance import Instance
@@ -67,22 +68,35 @@ async def preview_lifted(
     """
     document = instance.workflow_document(workflow)
     applied = await instance.applied_version(workflow, document.version)
-    if applied is None or not any(
-        isinstance(step, Subscribe) and step.choice not in (None, "refuse") for step in applied.workflow.steps
-    ):
+    if applied is None or not may_lift(applied):
         return None
     if since is None and from_record is None:
         from askel_tui.services.dry_run import dry_run
 
         totals = (await dry_run(instance, workflow)).totals
         return LiftedPreview(workflow, document.version, totals.records, totals.lifted, taken=False)
+    kept = matching_records(instance, applied, since, from_record)
+    return await count_lifted(instance, applied, (stored.record async for stored in kept))
+
+
+def may_lift(applied: AppliedWorkflow) -> bool:
+    """Checks whether a step has chosen that people who opted out may be subscribed again."""
+    return any(
+        isinstance(step, Subscribe) and step.choice not in (None, "refuse") for step in applied.workflow.steps
+    )
+
+
+async def count_lifted(
+    instance: Instance, applied: AppliedWorkflow, records: AsyncIterator[Record]
+) -> LiftedPreview:
+    """Counts who would be subscribed again by records. Raises `KlaviyoError`, `KeyNotStored`."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
-    client = await instance.client(document.connection)
+    client = await instance.client(applied.workflow.connection)
     lists = (await read_catalog(client, sections=["lists"])).lists
     count = _Count(applied, {each.id: each.opt_in_process for each in lists}, instance.clock())
-    async for stored in matching_records(instance, applied, since, from_record):
-        planned = plan(stored.record, applied)
+    async for record in records:
+        planned = plan(record, applied)
         if planned is not None:
             count.records += 1
             count.waiting += [
@@ -91,7 +105,7 @@ async def preview_lifted(
         if len(count.waiting) >= RECORDS_PER_PAGE:
             await count.read(client)
     await count.read(client)
-    return LiftedPreview(workflow, document.version, count.records, len(count.people), taken=True)
+    return LiftedPreview(applied.workflow.name, applied.version, count.records, len(count.people), taken=True)
 
 
 class _Count:

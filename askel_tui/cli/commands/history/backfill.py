@@ -11,6 +11,7 @@ import click
 
 from askel_tui.cli.backfill_output import ProgressLine, describe, put_calls, put_preview, put_report
 from askel_tui.cli.common import CommandError, actor, asynchronous, exit_with, json_option, open_instance
+from askel_tui.cli.lifted_output import answer_lifted, resubscribe_option
 from askel_tui.cli.output import put_json, put_message
 from askel_tui.cli.past_output import answer_past, flow_options
 from askel_tui.cli.record_options import confirm_guesses, file_options, open_file, read_options
@@ -39,6 +40,7 @@ CHECK_INTERVAL_S = 1.0
     "--preview", is_flag=True, help="Show what it would do, its calls and its time; change nothing."
 )
 @flow_options
+@resubscribe_option
 @click.option("--detach", is_flag=True, help="Leave it to the daemon, and do not wait for its end.")
 @click.option(
     "--pause", "act", flag_value="pause", help="Pause the workflow's backfill: nothing of it is sent."
@@ -56,6 +58,7 @@ async def backfill(
     until: datetime | None,
     preview: bool,
     flows: FlowsAnswer | None,
+    resubscribe: int | None,
     detach: bool,
     act: str | None,
     as_json: bool,
@@ -93,7 +96,11 @@ async def backfill(
         if preview:
             await _preview(instance, workflow, source, as_json=as_json)
             return
-        begun = _change(instance, workflow, act) if act else _begin(instance, workflow, source, flows)
+        begun = (
+            _change(instance, workflow, act)
+            if act
+            else _begin(instance, workflow, source, flows, resubscribe)
+        )
         found = await begun
         if found is None:
             return
@@ -126,7 +133,11 @@ async def _preview(instance: Instance, workflow: str, source: BackfillSource, *,
 
 
 async def _begin(
-    instance: Instance, workflow: str, source: BackfillSource, flows: FlowsAnswer | None
+    instance: Instance,
+    workflow: str,
+    source: BackfillSource,
+    flows: FlowsAnswer | None,
+    resubscribe: int | None,
 ) -> Backfill | None:
     """Begins a backfill, or lets one of the same source go on. Returns None where there is nothing to do."""
     from askel_tui.services.history.backfills import begin, prepare, unfinished
@@ -143,7 +154,8 @@ async def _begin(
     if not prepared.preview.past.records:
         put_message("nothing is left to do")
         return None
-    begun, _ = await answer_past(partial(begin, instance, prepared, actor()), flows)
+    begin_now = partial(answer_lifted, partial(begin, instance, prepared, actor()), resubscribe)
+    begun, _ = await answer_past(begin_now, flows)
     return begun
 
 

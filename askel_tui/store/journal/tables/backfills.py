@@ -153,11 +153,13 @@ def record_histories(db: Transaction, workflow: str, record_seqs: Sequence[int])
     row = db.execute("SELECT history FROM workflows WHERE workflow = ?", (workflow,)).fetchone()
     rule = row[0] if row is not None else None
     until = json.loads(rule)["until"] if rule is not None else 0
-    found = {seq: rule for seq in record_seqs if rule is not None and (until is None or seq <= until)}
+    covered = [seq for seq in record_seqs if rule is not None and (until is None or seq <= until)]
+    found: dict[int, str | None] = dict.fromkeys(covered, rule)
     listed = db.execute(
         "SELECT b.seq, f.history FROM backfills f JOIN backfill_records b ON b.backfill = f.id "
-        "WHERE f.workflow = ? AND f.history IS NOT NULL AND b.seq IN (SELECT value FROM json_each(?)) ORDER BY f.id",
+        "WHERE f.workflow = ? AND b.seq IN (SELECT value FROM json_each(?)) ORDER BY f.id",
         (workflow, statements.json_list(record_seqs)),
     )
+    # A backfill that may start flows decides about its records too.
     found.update(listed.fetchall())
-    return found
+    return {seq: history for seq, history in found.items() if history is not None}
