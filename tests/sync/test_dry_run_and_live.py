@@ -38,6 +38,9 @@ STEPS = (
     "unsubscribe: {channels: [email]}",
     "unsubscribe: {channels: [email], list: Promotions, everywhere: true}",
     "subscribe: {channels: [email, sms], list: Newsletter, require: any}",
+    "subscribe: {channels: [email, sms], list: Newsletter, require: any, consent_at: data.at}",
+    "subscribe: {channels: [email], proof: record}",
+    "subscribe: {channels: [email], list: Promotions, refuse: true}",
     "require_segment: {segment: Gold Tier, member: true}",
     "require_segment: {segment: VIP, member: false}",
 )
@@ -67,6 +70,16 @@ def _fill_account(bench: Workbench, chance: random.Random) -> None:
             people.append({**person, "first_name": chance.choice("AB"), "properties": tier})
     if people:
         change(bench, "POST", "profiles", profiles=people)
+    for person in people:
+        left = {"consent": "UNSUBSCRIBED", "last_updated": chance.choice(TIMES[:2])}
+        away = {"list_id": "MeNews", "reason": "UNSUBSCRIBE", "timestamp": chance.choice(TIMES[:2])}
+        shown: dict[str, Any] = {
+            f"{name}.marketing": left for name in ("email", "sms") if chance.random() < 0.3
+        }
+        if chance.random() < 0.3:
+            shown["list_suppressions"] = [away]
+        if "email" in person:
+            change(bench, "PUT", f"profiles/{person['email']}/consent", **shown)
     for name in ("Promotions", "Newsletter", "Kiln Club"):
         known = [each["email"] for each in people if "email" in each]
         bench.put_on_list(name, *(each for each in known if chance.random() < 0.5))
@@ -150,7 +163,11 @@ def _compare_fields(bench: Workbench, announced: DryRun, seed: int) -> None:
                     last[str(shown.profile["email"]), field] = each["after"]
     for (email, field), after in last.items():
         holder = next((each for each in bench.state()["profiles"] if each.get("email") == email), None)
-        if holder is None or field in ("email", "phone_number", "external_id"):
+        if (
+            holder is None
+            or field in ("email", "phone_number", "external_id")
+            or field.startswith("consent ")
+        ):
             continue
         name = field.removeprefix("properties.")
         held = holder["properties"] if field.startswith("properties.") else holder

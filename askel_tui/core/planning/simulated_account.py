@@ -260,6 +260,8 @@ class SimulatedAccount:
         for name in diff.written_names(operation, changes):
             profile.written.setdefault(name, operation.step)
             profile.unsettled.setdefault(name, why)
+        if operation.call in CONSENT_CALLS:
+            profile.unsettled.setdefault("consent", why)
 
     def _note_unsettled(self, operation: Operation, profile: ProfileState, created: bool) -> None:
         """Notes what Klaviyo works on after its answer: consent, and profiles that an event or consent makes."""

@@ -8,12 +8,11 @@ from dataclasses import replace
 from askel_tui.contract.bodies import Inexpressible
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
-from askel_tui.contract.dialects import CHANNEL_IDENTIFIER
 from askel_tui.contract.endpoints import NotInRevision
-from askel_tui.core.addressing import CONSENT_CALL_OF_STEP, CONSENT_CALLS, addressed_identity
+from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation
-from askel_tui.core.opt_outs import MAX_OWN_OPT_OUTS, OwnOptOuts, join_opt_outs
+from askel_tui.core.opt_outs import OwnOptOuts, join_opt_outs
 from askel_tui.core.planning.disposition import NOTHING_KNOWN, Known, refused_time
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
@@ -32,6 +31,7 @@ from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.batches import Batch, Prepared, addition_batches
 from askel_tui.sync.sending.exchange import Exchange
+from askel_tui.sync.sending.own_opt_outs import load_own_opt_outs
 from askel_tui.sync.settlement.dispositions import Decided, decide
 from askel_tui.sync.settlement.single_calls import interpret, learned_profiles
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement
@@ -209,18 +209,8 @@ class Preparation:
     async def _load_own_opt_outs(self) -> OwnOptOuts:
         """Loads the opt-outs that were sent from here, at first those that an earlier run has sent."""
         if self._own_opt_outs is None:
-            self._own_opt_outs = own = OwnOptOuts()
-            since = self._clock() - OWN_OPT_OUT_MS
-            writes, _ = await self._journal.unconfirmed_writes(0, since, MAX_OWN_OPT_OUTS)
-            for write in writes:
-                call = CONSENT_CALL_OF_STEP.get(write.kind)
-                if call is not None and write.connection == self._to.name:
-                    # The entry does not say which channels: all that the person has.
-                    body = {"channels": [*CHANNEL_IDENTIFIER]}
-                    sent = Operation(
-                        write.operation, write.step, write.kind, call, write.profile, write.target, body=body
-                    )
-                    own.note(sent, write.at + self._server_now() - self._clock())
+            since, ahead = self._clock() - OWN_OPT_OUT_MS, self._server_now() - self._clock()
+            self._own_opt_outs = await load_own_opt_outs(self._journal, self._to.name, since, ahead)
         return self._own_opt_outs
 
     def note_sent(self, batch: Batch, settlement: Settlement) -> None:
