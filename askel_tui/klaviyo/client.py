@@ -122,7 +122,7 @@ class Client:
         }
         if not accept_retired:
             common[OPT_OUT_HEADER] = "1"
-        self._common = header_block(common)
+        self._common = common
         self._headers = {revision: header_block(common)}
         self._headers_with_body = {
             kind: header_block({**common, "Content-Type": kind})

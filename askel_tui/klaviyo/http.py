@@ -1,20 +1,20 @@
-"""HTTP to Klaviyo: the one module that knows httpx and aiohttp.
+"""HTTP to Klaviyo: the one module that knows httpx and its aiohttp transport.
 
-httpx's own pool slows down with every connection, and its requests and responses cost a third of a call, so aiohttp
-carries what goes over the network. httpx decodes bodies and is the interface of other carriers. All clients of an event
-loop share one session, which is closed with the last of them. Redirects are never followed: the key goes to the address
-it was meant for and to no other.
+httpx's own pool slows down with every connection, so requests are httpx's and the transport is aiohttp's, called
+directly. All clients of an event loop share one transport, which is closed with the last of them. Redirects are never
+followed: the key goes to the address it was meant for and to no other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
+from httpx_aiohttp import AiohttpTransport
 
 from askel_tui.klaviyo.addresses import base_address
 from askel_tui.klaviyo.errors import Unavailable, UnreadableResponse
@@ -22,16 +22,18 @@ from askel_tui.klaviyo.http_limits import HttpLimits
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping
 
 Carrier = httpx.AsyncBaseTransport
 """What carries requests: the network, or an account in this process."""
 
+Headers = httpx.Headers
+"""Prepared headers; see `header_block`."""
+
 MAX_CONNECTIONS = 256
 """The most connections of all clients of an event loop together."""
 
-CHUNK_BYTES = 16_384
-"""The number of bytes of a body that are read at once."""
+_MAX_CACHED_URLS = 1024
 
 
 class RawResponse(NamedTuple):
@@ -67,8 +69,8 @@ async def _forbid_hidden_retries(
         raise ConnectionLost(str(error)) from None
 
 
-class _SharedSession:
-    """The session of one event loop, with the number of its users."""
+class _SharedTransport:
+    """The transport of one event loop, with the number of its users."""
 
     def __init__(self, secure: bool) -> None:
         # Loading the certificates costs 24 ms: only where TLS is spoken, and once.
@@ -78,12 +80,12 @@ class _SharedSession:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             middlewares=(_forbid_hidden_retries,),
-            auto_decompress=False,
         )
+        self.transport = AiohttpTransport(client=self.session, verify=context)
         self.users = 0
 
 
-_shared_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, _SharedSession]] = (
+_shared_transports: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, _SharedTransport]] = (
     WeakKeyDictionary()
 )
 
@@ -108,14 +110,17 @@ class HttpTransport:
         """
         self.address = base_address(address)
         self._limits = limits or HttpLimits()
-        self._timeout = aiohttp.ClientTimeout(
-            connect=self._limits.pool_timeout_s,
-            sock_connect=self._limits.connect_timeout_s,
-            sock_read=self._limits.read_timeout_s,
-        )
+        self._extensions = {
+            "timeout": {
+                "connect": self._limits.connect_timeout_s,
+                "read": self._limits.read_timeout_s,
+                "pool": self._limits.pool_timeout_s,
+            }
+        }
         self._secure = self.address.startswith("https:")
         self._carrier = carrier
-        self._shared: _SharedSession | None = None
+        self._shared: _SharedTransport | None = None
+        self._urls: dict[str, httpx.URL] = {}
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.address!r})"
@@ -127,20 +132,23 @@ class HttpTransport:
         and `UnreadableResponse` for one that is too large or can't be decoded. The exception keeps nothing of the
         request.
         """
-        url, max_bytes = self.address + target, self._limits.max_response_bytes
+        carrier = self._carrier or (self._shared or self._open()).transport
+        # As a stream the body is taken as it is: httpx guesses at the type of any other, and aiohttp adds Host and
+        # Content-Length all the same. Without an encoding, httpx guesses it anew for each header.
+        stream = httpx.ByteStream(body or b"")
+        request = httpx.Request(
+            method, self._url(target), headers=headers, stream=stream, extensions=self._extensions
+        )
+        request.headers.encoding = "ascii"
+        request.read()
         failure: Unavailable | UnreadableResponse
         try:
             async with asyncio.timeout(self._limits.attempt_timeout_s):
-                if self._carrier is not None:
-                    request = httpx.Request(method, url, headers=headers, content=body)
-                    carried = await self._carrier.handle_async_request(request)
-                    stream = cast("AsyncIterable[bytes]", carried.stream)
-                    return await _read(carried.status_code, carried.headers.raw, stream, max_bytes)
-                async with (self._shared or self._open()).session.request(
-                    method, url, headers=headers, data=body, allow_redirects=False, timeout=self._timeout
-                ) as response:
-                    chunks = response.content.iter_chunked(CHUNK_BYTES)
-                    return await _read(response.status, response.raw_headers, chunks, max_bytes)
+                response = await carrier.handle_async_request(request)
+                try:
+                    return await _read(response, self._limits.max_response_bytes)
+                finally:
+                    await response.stream.aclose()  # type: ignore[union-attr]
         except (
             httpx.HTTPError,
             httpx.DecodingError,
@@ -160,18 +168,26 @@ class HttpTransport:
         shared.users -= 1
         if shared.users:
             return
-        owners = _shared_sessions.get(asyncio.get_running_loop(), {})
+        owners = _shared_transports.get(asyncio.get_running_loop(), {})
         if owners.get(self._secure) is shared:
             del owners[self._secure]
         await shared.session.close()
 
-    def _open(self) -> _SharedSession:
-        owners = _shared_sessions.setdefault(asyncio.get_running_loop(), {})
+    def _open(self) -> _SharedTransport:
+        owners = _shared_transports.setdefault(asyncio.get_running_loop(), {})
         if self._secure not in owners:
-            owners[self._secure] = _SharedSession(self._secure)
+            owners[self._secure] = _SharedTransport(self._secure)
         self._shared = owners[self._secure]
         self._shared.users += 1
         return self._shared
+
+    def _url(self, target: str) -> httpx.URL:
+        url = self._urls.get(target)
+        if url is None:
+            url = httpx.URL(self.address + target)
+            if "?" not in target and len(self._urls) < _MAX_CACHED_URLS:
+                self._urls[target] = url
+        return url
 
     def _failure(self, error: Exception) -> Unavailable | UnreadableResponse:
         if isinstance(error, _ResponseTooLarge):
@@ -180,8 +196,8 @@ class HttpTransport:
             )
         if isinstance(error, httpx.DecodingError):
             return UnreadableResponse(f"The answer of {self.address} cannot be decoded.")
-        # Of a carrier's error its cause decides, if it has one.
-        cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__ or error
+        # httpx-aiohttp calls most breaks a connect error, so aiohttp's own error decides.
+        cause = error.__cause__ or error
         if isinstance(
             cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
         ):
@@ -194,39 +210,19 @@ class HttpTransport:
         )
 
 
-class Headers(dict[str, str]):
-    """The headers of many requests. Their repr hides the key."""
-
-    def __repr__(self) -> str:
-        return f"Headers({sorted(self)})"
-
-
 def header_block(headers: Mapping[str, str]) -> Headers:
-    """Prepares headers once for many requests."""
-    return Headers(headers)
+    """Prepares headers once for many requests. Their repr hides the key."""
+    return Headers(dict(headers))
 
 
 class _ResponseTooLarge(Exception):
     pass
 
 
-class _Body(httpx.AsyncByteStream):
-    """A body as httpx reads one."""
-
-    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
-        self._chunks = chunks
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            yield chunk
-
-
-async def _read(
-    status: int, headers: Sequence[tuple[bytes, bytes]], chunks: AsyncIterable[bytes], max_bytes: int
-) -> RawResponse:
+async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
     retry_after = remaining = encoding = left_out = date = None
     challenged = False
-    for name, value in headers:
+    for name, value in response.headers.raw:
         match name.lower():
             case b"retry-after":
                 retry_after = value.decode("latin-1")
@@ -240,17 +236,17 @@ async def _read(
                 encoding = value
             case b"date":
                 date = value.decode("latin-1")
-    if encoding is not None:
-        chunks = httpx.Response(status, headers=headers, stream=_Body(chunks)).aiter_bytes()
-    read: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
-    async for chunk in chunks:
+    # Undecoded bodies need none of httpx's machinery.
+    source = response.stream if encoding is None else response.aiter_bytes()
+    async for chunk in source:  # type: ignore[union-attr]
         size += len(chunk)
         if size > max_bytes:
             raise _ResponseTooLarge
-        read.append(chunk)
-    body = read[0] if len(read) == 1 else b"".join(read)
-    return RawResponse(status, body, retry_after, remaining, challenged, left_out, date)
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return RawResponse(response.status_code, body, retry_after, remaining, challenged, left_out, date)
 
 
 def _describe_cause(cause: BaseException) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CHECKED_PACKAGES = (
     "click",
     "httpx",
+    "httpx-aiohttp",
     "aiohttp",
     "pydantic",
     "tinydb",
