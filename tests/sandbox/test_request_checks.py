@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,50 @@ async def test_both_forms_of_a_path_are_served(api: Api, path: str, revision: st
 )
 async def test_revisions_are_resolved(api: Api, revision: str, status: int) -> None:
     assert (await api.raw("GET", "/api/accounts", revision=revision)).status == status
+
+
+@pytest.mark.parametrize(
+    ("today", "named", "served"),
+    [
+        ("2026-02-14", "2024-02-15", "2024-02-15"),
+        ("2026-02-15", "2024-02-15", "2024-05-15"),
+        ("2026-12-01", "2024-02-15", "2025-01-15"),
+        ("2027-01-16", "2024-02-15", "2025-04-15"),
+        ("2027-01-16", "2025-01-15", "2025-04-15"),
+        ("2027-01-16", "2026-08-01", "2026-07-15"),
+        ("2030-01-01", "2026-10-15", "2026-10-15"),
+    ],
+)
+async def test_what_serves_a_revision_moves_with_the_day(
+    api: Api, today: str, named: str, served: str
+) -> None:
+    await api.control("PATCH", "settings", {"today": today})
+    assert (await api.raw("GET", "/api/lists", revision=named)).status == 200
+    assert list(api.sandbox.world.log)[-1]["served"] == served
+    gone = await api.raw("GET", "/api/lists", revision=named, X_Klaviyo_Revision_Fall_Forward_Opt_Out="1")
+    is_retired = date.fromisoformat(named).replace(year=int(named[:4]) + 2).isoformat() <= today
+    assert gone.status == (410 if is_retired else 200)
+
+
+async def test_rules_that_are_not_at_hand_are_those_before_and_after_both(api: Api) -> None:
+    """2025-04-15 takes 400 properties by what it changed, but that is not at hand: 2025-01-15's 300 hold."""
+    await api.control("PATCH", "settings", {"today": "2027-01-16"})
+    for count, time, status in (
+        (300, "2026-01-01T00:00:00Z", 202),
+        (301, "2026-01-01T00:00:00Z", 400),
+        (1, "1995-01-01T00:00:00Z", 400),
+    ):
+        body = event_body("p@shop.example", "M", f"u{count}{time}", time=time)
+        body["data"]["attributes"]["properties"] = {str(number): 1 for number in range(count)}
+        sent = json.dumps(body).encode()
+        assert (await api.raw("POST", "/api/events", body=sent, revision="2024-02-15")).status == status, (
+            count,
+            time,
+        )
+    for name in ("2027-13-01", "tomorrow", "20270116"):
+        assert (
+            await api.raw("PATCH", "/sandbox/settings", body=json.dumps({"today": name}).encode())
+        ).status == 400
 
 
 async def test_a_retired_revision_falls_forward_is_served_or_gone(api24: Api) -> None:

@@ -57,7 +57,7 @@ async def test_the_sdk_reads_and_writes(
     version: str, limits: bool, environment: Callable[[str], Path]
 ) -> None:
     python = await asyncio.to_thread(environment, version)
-    async with running(limits=limits, job_time=0.5) as sandbox:
+    async with running(limits=limits, job_time=0.5, today="2026-12-01") as sandbox:
         process = await asyncio.create_subprocess_exec(
             str(python),
             str(_SCRIPT),
