@@ -6,7 +6,6 @@ A revision is named by the day of its release. What follows from dates is worked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cache
@@ -58,7 +57,6 @@ class RevisionStatus(StrEnum):
 class Ability(StrEnum):
     """Something that a revision can, and earlier ones can't."""
 
-    BULK_EVENTS = "bulk_events"
     SEGMENT_DEFINITIONS = "segment_definitions"
     HISTORICAL_CONSENT = "historical_consent"
     PROFILE_LOCALE = "profile_locale"
@@ -71,45 +69,27 @@ class Ability(StrEnum):
     EVENT_BACKFILL = "event_backfill"
     EVENTS_FROM_1990 = "events_from_1990"
     EVENT_PROFILE_META = "event_profile_meta"
+    CLICK_TRACKING = "click_tracking"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a release changed: the day, and the change in words."""
-
-    since: date
-    words: str
-
-
-SINCE: Mapping[Ability, Change] = MappingProxyType(
+SINCE: Mapping[Ability, date] = MappingProxyType(
     {
-        ability: Change(date.fromisoformat(since), words)
-        for ability, since, words in (
-            (Ability.BULK_EVENTS, "2024-05-15", "events travel 1,000 a call"),
-            (Ability.SEGMENT_DEFINITIONS, "2024-06-15", "a segment shows its definition"),
-            (Ability.HISTORICAL_CONSENT, "2024-07-15", "consent may be dated in the past"),
-            (Ability.PROFILE_LOCALE, "2024-07-15", "a profile has a locale"),
-            (
-                Ability.FLOW_TRIGGERS,
-                "2024-10-15",
-                "lists, segments and metrics show the flows that they fire",
-            ),
-            (Ability.FLOW_DEFINITIONS, "2025-01-15", "a flow shows its definition"),
-            (Ability.EVENT_PROPERTIES_400, "2025-04-15", "an event has up to 400 properties (300 before)"),
-            (Ability.WHATSAPP_CONSENT, "2025-07-15", "consent for WhatsApp"),
-            (Ability.LIST_OPT_IN, "2025-10-15", "a list's opt-in can be set"),
-            (Ability.PUSH_CONSENT, "2026-01-15", "consent for push"),
-            (Ability.EVENT_BACKFILL, "2026-04-15", "an event may say that it is history and fires no flow"),
-            (Ability.EVENTS_FROM_1990, "2026-07-15", "an event may lie back to 1991 (2001 before)"),
-            (
-                Ability.EVENT_PROFILE_META,
-                "2026-10-15",
-                "in a single event the profile's meta stands beside its attributes, not in them",
-            ),
-        )
+        Ability.SEGMENT_DEFINITIONS: date(2024, 6, 15),
+        Ability.HISTORICAL_CONSENT: date(2024, 7, 15),
+        Ability.PROFILE_LOCALE: date(2024, 7, 15),
+        Ability.FLOW_TRIGGERS: date(2024, 10, 15),
+        Ability.FLOW_DEFINITIONS: date(2025, 1, 15),
+        Ability.EVENT_PROPERTIES_400: date(2025, 4, 15),
+        Ability.WHATSAPP_CONSENT: date(2025, 7, 15),
+        Ability.LIST_OPT_IN: date(2025, 10, 15),
+        Ability.PUSH_CONSENT: date(2026, 1, 15),
+        Ability.EVENT_BACKFILL: date(2026, 4, 15),
+        Ability.EVENTS_FROM_1990: date(2026, 7, 15),
+        Ability.EVENT_PROFILE_META: date(2026, 10, 15),
+        Ability.CLICK_TRACKING: date(2026, 10, 15),
     }
 )
-"""Since when revisions can what, and the change in words (docs/klaviyo.md 0.4)."""
+"""Since when revisions can what (docs/klaviyo.md 0.4); `changes` has the changes in words."""
 
 
 @cache
@@ -120,7 +100,7 @@ def released_on(revision: str) -> date:
 
 def can(revision: str, ability: Ability) -> bool:
     """Checks whether a revision has an ability: by its date, so that revisions yet to come keep what there is."""
-    return released_on(revision) >= SINCE[ability].since
+    return released_on(revision) >= SINCE[ability]
 
 
 def deprecated_on(revision: str) -> date:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.revisions import Ability, can
 from askel_tui.sandbox.handlers.resource_builder import build_resource, reference
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.state.consent import subscriptions
@@ -114,7 +115,7 @@ def profile_list(ctx: Context, one: ProfileList, *, fresh: bool = False) -> dict
 def segment(ctx: Context, one: Segment) -> dict[str, Any]:
     """Builds the resource of a segment."""
     attributes: dict[str, Any] = {"name": one.name}
-    if ctx.revision >= "2024-06-15":
+    if can(ctx.revision, Ability.SEGMENT_DEFINITIONS):
         attributes["definition"] = one.definition
     attributes |= {
         "created": ids_and_times.format_seconds(one.created),
@@ -136,7 +137,7 @@ def metric(ctx: Context, one: Metric) -> dict[str, Any]:
         "updated": ids_and_times.format_seconds(one.updated),
         "integration": one.integration,
     }
-    relations = ["flow-triggers"] if ctx.revision >= "2024-10-15" else []
+    relations = ["flow-triggers"] if can(ctx.revision, Ability.FLOW_TRIGGERS) else []
     return build_resource(ctx, "metric", "metrics", one.id, attributes, relations)
 
 
@@ -194,7 +195,7 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
 def template(ctx: Context, one: Template) -> dict[str, Any]:
     """Builds the resource of a template."""
     attributes = {"name": one.name, "editor_type": one.editor_type, "html": one.html, "text": one.text}
-    if ctx.revision >= "2025-01-15":
+    if can(ctx.revision, Ability.FLOW_DEFINITIONS):
         attributes["amp"] = one.amp
     attributes |= {
         "created": ids_and_times.format_seconds(one.created),
@@ -249,7 +250,7 @@ def import_error(ctx: Context, one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_relations(ctx: Context) -> list[str]:
-    return ["profiles", "tags", *(["flow-triggers"] if ctx.revision >= "2024-10-15" else [])]
+    return ["profiles", "tags", *(["flow-triggers"] if can(ctx.revision, Ability.FLOW_TRIGGERS) else [])]
 
 
 def _fresh_time_format(ctx: Context) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from askel_tui.contract.revisions import Ability, can
 from askel_tui.sandbox.jsonapi.ids_and_times import format_microseconds, format_seconds, parse_time
 from askel_tui.sandbox.state import membership
 from askel_tui.sandbox.state.profiles import resolve_profile
@@ -189,7 +190,7 @@ def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
     shown = _channel_consent(profile, "push.marketing", "can_receive_push_marketing")
     push = {name: shown[name] for name in ("can_receive_push_marketing", "consent", "consent_timestamp")}
     answer: dict[str, Any] = {"email": {"marketing": email}, "sms": sms, "mobile_push": {"marketing": push}}
-    if revision >= "2025-07-15":
+    if can(revision, Ability.WHATSAPP_CONSENT):
         answer["whatsapp"] = _whatsapp_consent(profile)
     if revision >= "2026-04-15":
         for kind in ("open_tracking", "click_tracking"):

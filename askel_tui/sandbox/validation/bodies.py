@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.contract.revisions import Ability, can
 from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.validation.checks import (
     Check,
@@ -93,7 +94,7 @@ def _members(revision: str, call: Call) -> Check:
 
 def _opt_in(revision: str) -> dict[str, Check]:
     process = one_of("single_opt_in", "double_opt_in", null=True)
-    return {"opt_in_process": process} if revision >= "2025-10-15" else {}
+    return {"opt_in_process": process} if can(revision, Ability.LIST_OPT_IN) else {}
 
 
 def _create_list(revision: str) -> Check:
@@ -125,7 +126,7 @@ def _create_segment(revision: str) -> Check:
 
 
 def _update_segment(revision: str) -> Check:
-    definition = {"definition": _DEFINITION} if revision >= "2024-06-15" else {}
+    definition = {"definition": _DEFINITION} if can(revision, Ability.SEGMENT_DEFINITIONS) else {}
     return update("segment", {}, {"name": string(), **_segment_flags(revision), **definition})
 
 

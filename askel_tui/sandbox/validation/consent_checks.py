@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.contract.revisions import Ability, can
 from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.validation.checks import (
     Check,
@@ -36,7 +37,7 @@ _IDENTIFIER_BY_CHANNEL = {"email": "email", "sms": "phone_number", "whatsapp": "
 def subscribe_body(revision: str) -> Check:
     """Returns the check for the body of a subscribe job."""
     birth_date = {"age_gated_date_of_birth": string()} if revision >= "2024-05-15" else {}
-    historical = {"historical_import": boolean} if revision >= "2024-07-15" else {}
+    historical = {"historical_import": boolean} if can(revision, Ability.HISTORICAL_CONSENT) else {}
     row = resource_object("profile", {"attributes": _row(revision, True, birth_date)}, {"id": string()})
     return _job(Call.BULK_SUBSCRIBE_PROFILES, revision, row, {"custom_source": string(), **historical})
 
@@ -74,7 +75,11 @@ def _subscriptions(revision: str, subscribes: bool) -> Check:
     marketing, texts = {"marketing": dated}, {"marketing": dated, "transactional": dated}
     if revision >= "2026-04-15":
         tracking = closed_object("subscription", consent)
-        kinds = ("open_tracking", "click_tracking") if revision >= "2026-10-15" else ("open_tracking",)
+        kinds = (
+            ("open_tracking", "click_tracking")
+            if can(revision, Ability.CLICK_TRACKING)
+            else ("open_tracking",)
+        )
         channels = {"email": closed_object("email", {}, {**marketing, **dict.fromkeys(kinds, tracking)})}
     else:
         channels = {"email": closed_object("email", marketing)}
@@ -82,10 +87,10 @@ def _subscriptions(revision: str, subscribes: bool) -> Check:
         channels["sms"] = closed_object("sms", {}, texts)
     else:
         channels["sms"] = closed_object("sms", marketing)
-    if revision >= "2025-07-15":
+    if can(revision, Ability.WHATSAPP_CONSENT):
         conversational = {} if subscribes else {"conversational": closed_object("subscription", consent)}
         channels["whatsapp"] = closed_object("whatsapp", {}, {**texts, **conversational})
-    if revision >= "2026-01-15":
+    if can(revision, Ability.PUSH_CONSENT):
         channels["push"] = closed_object("push", marketing, {"tokens": anything, "anonymous_id": string()})
     return closed_object("subscriptions", {}, channels)
 

@@ -86,7 +86,7 @@ def _event_attributes(revision: str, more: dict[str, Check]) -> Check:
 
 
 def _backfill(revision: str) -> dict[str, Check]:
-    return {"backfill": boolean} if revision >= "2026-04-15" else {}
+    return {"backfill": boolean} if can(revision, Ability.EVENT_BACKFILL) else {}
 
 
 def _max_profile_size(revision: str) -> Check:
