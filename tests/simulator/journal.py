@@ -140,6 +140,8 @@ def open_journal_in_loop(home: Path, chance: random.Random) -> tuple[SqliteJourn
     path = journal_file(home)
     connection = connect(path, random_bytes=random.Random(chance.random()).randbytes)
     connection.execute("PRAGMA synchronous = OFF")
+    loop = asyncio.get_running_loop()
+    connection.steady_ms = lambda: int(loop.time() * 1000)
     prepare_schema(connection, path)
     watch = CommitWatch(path, poll_interval_s=60.0)
     writer = LoopWriter(connection, home, watch.notify)

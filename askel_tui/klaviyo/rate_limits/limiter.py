@@ -21,6 +21,7 @@ from askel_tui.klaviyo.rate_limits.call_queue import CallQueue, WindowUsage
 from askel_tui.klaviyo.rate_limits.slots import (
     MINUTE_S,
     Clock,
+    ClockCheck,
     MemorySlots,
     OwnerSlots,
     SharedSlots,
@@ -69,16 +70,18 @@ def budgets_switched_off(address: str, environment: Mapping[str, str] = os.envir
 class Permit:
     """The permission to make one call: waits for its slots on entering, releases them on leaving."""
 
-    __slots__ = ("_burst_mark", "_priority", "_queues", "_slots")
+    __slots__ = ("_burst_mark", "_clock_check", "_priority", "_queues", "_slots")
 
-    def __init__(self, queues: Sequence[CallQueue], priority: Priority) -> None:
+    def __init__(self, queues: Sequence[CallQueue], priority: Priority, clock_check: ClockCheck) -> None:
         self._queues = queues
+        self._clock_check = clock_check
         self._priority = priority
         self._slots: list[tuple[CallQueue, int]] = []
         self._burst_mark = 0
 
     async def __aenter__(self) -> Permit:
         try:
+            await self._clock_check.check()
             for queue in self._queues:
                 self._slots.append((queue, await queue.take(self._priority)))
         except BaseException:
@@ -127,6 +130,7 @@ class RateLimiter:
         self._paced = paced
         self._on_other_client = on_other_client
         self._ignores_other_clients = False
+        self._clock_check = ClockCheck(ledger, self._clock)
         self._queues: dict[tuple[str, str], CallQueue] = {}
         self._queues_of_call: dict[tuple[str, str, str, tuple[Extra, ...]], tuple[CallQueue, ...]] = {}
         self._restored: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
@@ -150,16 +154,18 @@ class RateLimiter:
 
         Raises `LookupError` for a call that the revision does not have.
         """
-        return Permit(self._queues_for(account, call, revision, extras), priority)
+        return Permit(self._queues_for(account, call, revision, extras), priority, self._clock_check)
 
     async def restore(self, account: str) -> None:
         """Counts the calls that were sent to the account before this process started."""
         if self._ledger is None or self._role != "owner":
             return
         now, wall = self._clock.now(), self._clock.wall()
+        await self._ledger.realign_slots(wall)
         since = wall - 86_400_000 - UNANSWERED_SLOT_MS
         for call, taken, answered in await self._ledger.taken_slots(account, since):
-            over = answered if answered is not None else taken + UNANSWERED_SLOT_MS
+            # One that ends later than any can was noted before the clock was set back.
+            over = min(answered, wall) if answered is not None else min(taken, wall) + UNANSWERED_SLOT_MS
             self._restore_slot(account, call, now - (wall - over) / 1000)
 
     def usage(self) -> list[WindowUsage]:

@@ -21,6 +21,9 @@ announced."""
 MINUTE_S = 60
 """Length of the window whose reserve the owner may use while no guest does, in seconds."""
 
+CLOCK_SET_MS = 1_000
+"""The difference, in milliseconds, from which on a clock counts as set."""
+
 RESERVE_POLL_S = 0.25
 """Interval at which the owner and the guests check whether the other side has left slots of the minute, in seconds."""
 
@@ -40,6 +43,10 @@ class SlotLedger(Protocol):
         ...
 
     async def release_slot(self, slot: int, now: int) -> None: ...
+
+    async def realign_slots(self, now: int) -> None:
+        """Moves the last slots to where they are on a clock that was set."""
+        ...
 
     async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         """Lists (call, taken, answered) of the slots that were taken since `since`."""
@@ -75,6 +82,25 @@ class SystemClock:
 
     def call_later(self, seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, then)
+
+
+class ClockCheck:
+    """Has the slots of a ledger realigned once the machine's clock was set."""
+
+    def __init__(self, ledger: SlotLedger | None, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._ahead_ms = self._read_ahead_ms()
+
+    async def check(self) -> None:
+        """Realigns the slots where the clock was set since the last time."""
+        ahead_ms = self._read_ahead_ms()
+        if self._ledger is not None and abs(ahead_ms - self._ahead_ms) > CLOCK_SET_MS:
+            self._ahead_ms = ahead_ms
+            await self._ledger.realign_slots(self._clock.wall())
+
+    def _read_ahead_ms(self) -> float:
+        return self._clock.wall() - self._clock.now() * 1000
 
 
 class MemorySlots:

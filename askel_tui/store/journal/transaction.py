@@ -44,6 +44,11 @@ class Transaction(Protocol):
         """Returns bytes that nobody can guess, from the source that the journal was opened with."""
         ...
 
+    def steady_ms(self) -> int:
+        """Reads a clock in milliseconds that nobody sets, and that all processes of the machine share until it is
+        started anew."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /) -> Rows:
         """Runs one statement with `?` or `:name` parameters."""
         ...

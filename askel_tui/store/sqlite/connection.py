@@ -58,6 +58,7 @@ class JournalConnection(sqlite3.Connection):
     accepted: dict[int, tuple[str, bytes]]
     ends: Any
     random_bytes: RandomSource
+    steady_ms: Callable[[], int]
 
 
 class RandomPool:
@@ -97,6 +98,7 @@ def connect(
                 factory=JournalConnection,
             )
         connection.accepted, connection.ends, connection.random_bytes = {}, None, RandomPool(random_bytes)
+        connection.steady_ms = _read_steady_ms
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
     except sqlite3.Error as error:
@@ -108,6 +110,10 @@ def connect(
         connection.close()
         raise explain_error(error, path) from error
     return connection
+
+
+def _read_steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def connect_tail(path: Path) -> JournalConnection:

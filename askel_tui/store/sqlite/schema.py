@@ -243,6 +243,7 @@ CREATE TABLE backfills (
 CREATE TABLE backfill_records (
   backfill INTEGER NOT NULL, seq INTEGER NOT NULL, own INTEGER NOT NULL, PRIMARY KEY (backfill, seq)) WITHOUT ROWID;
 CREATE INDEX backfill_records_seq ON backfill_records (seq);
+ALTER TABLE slots ADD COLUMN steady INTEGER;
 ALTER TABLE workflows ADD COLUMN passed INTEGER;
 ALTER TABLE workflows ADD COLUMN passed_by INTEGER;
 CREATE TABLE passed_writes (

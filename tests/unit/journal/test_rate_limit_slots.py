@@ -125,3 +125,25 @@ def test_no_window_ever_holds_more_than_its_limit(
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(check(Path(directory)))
+
+
+@pytest.mark.parametrize("set_by", [3_600_000, -3_600_000], ids=["forward", "back"])
+async def test_a_clock_that_is_set_forgets_no_slot_and_keeps_none_longer(
+    journal: Journal, set_by: int
+) -> None:
+    minute, now = [(1, 60_000)], NOW + set_by
+    answered, _ = await journal.take_slot("A", CALL, minute, NOW)
+    assert answered is not None
+    await journal.release_slot(answered, NOW)
+    open_slot, _ = await journal.take_slot("B", CALL, minute, NOW)
+    await journal.realign_slots(now)
+    for account, longest in (("A", 60_000), ("B", 120_000)):
+        none, wait = await journal.take_slot(account, CALL, minute, now)
+        assert none is None
+        assert longest - 30_000 < wait <= longest  # the test itself takes less than half a minute
+    [(_, taken, end)] = await journal.taken_slots("A", now - 60_000)
+    assert taken == end
+    before = await journal.taken_slots("B", 0)
+    await journal.realign_slots(now)
+    assert await journal.taken_slots("B", 0) == before
+    assert open_slot is not None

@@ -88,6 +88,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
         self.broken = False
+        self.realigned: list[int] = []
 
     async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
@@ -114,6 +115,9 @@ class MemoryLedger:
 
     async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         return [(row[1], row[2], row[3]) for row in self.rows if row[0] == account and row[2] >= since]
+
+    async def realign_slots(self, now: int) -> None:
+        self.realigned.append(now)
 
     async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
         ends = [
@@ -619,3 +623,16 @@ async def test_live_calls_of_long_ago_are_forgotten_though_no_backlog_comes() ->
         await queue.release(await queue.take("live"))
         await clock.pass_time(2)
     assert len(queue._recent_live) <= 60 / RECENT_PARTS_PER_WINDOW / 2
+
+
+async def test_slots_are_realigned_once_when_the_clock_was_set() -> None:
+    clock, ledger = FakeClock(), MemoryLedger()
+    limiter = RateLimiter("owner", ledger, clock)
+    await take(limiter)
+    assert ledger.realigned == []
+    true_wall = clock.wall
+    clock.wall = lambda: true_wall() + 3_600_000  # type: ignore[method-assign]
+    for _ in range(2):
+        await take(limiter)
+    assert ledger.realigned == [clock.wall()]
+    await limiter.aclose()

@@ -14,13 +14,19 @@ from askel_tui.store.journal.transaction import Transaction, inserted_id
 UNANSWERED_SLOT_MS = 60_000
 """Time after which a slot without an answer counts as answered, in milliseconds."""
 
+REALIGNED_MS = 120_000
+"""Time for which slots are moved when the clock was set, in milliseconds: the longest window that matters, and more."""
+
+CLOCK_SET_MS = 1_000
+"""The difference, in milliseconds, from which on a slot is moved."""
+
 
 def add_slot(db: Transaction, account: str, call: str, now: int) -> int:
     """Adds a slot whether or not there is room; returns its id."""
     return inserted_id(
         db.execute(
-            "INSERT INTO slots (account, call, taken, ends) VALUES (?, ?, ?, ?)",
-            (account, call, now, now + UNANSWERED_SLOT_MS),
+            "INSERT INTO slots (account, call, taken, ends, steady) VALUES (?, ?, ?, ?, ?)",
+            (account, call, now, now + UNANSWERED_SLOT_MS, db.steady_ms() + UNANSWERED_SLOT_MS),
         )
     )
 
@@ -58,7 +64,30 @@ def _wait(db: Transaction, account: str, call: str, limit: int, window: int, now
 
 def release_slot(db: Transaction, slot: int, now: int) -> None:
     """Notes that the slot's call was answered; only the first time counts."""
-    db.execute("UPDATE slots SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, slot))
+    db.execute(
+        "UPDATE slots SET answered = ?, ends = ?, steady = ? WHERE id = ? AND answered IS NULL",
+        (now, now, db.steady_ms(), slot),
+    )
+
+
+def realign_slots(db: Transaction, now: int) -> None:
+    """Moves the slots of the last minutes to where they are on a clock that was set: `steady` says how old they are.
+
+    On a machine that was started anew it may make one seem younger, which only waits longer.
+    """
+    steady = db.steady_ms()
+    db.execute(
+        "UPDATE slots SET taken = taken + moved.by, answered = answered + moved.by, ends = ends + moved.by FROM ("
+        "SELECT id, :now - (:steady - steady) - ends AS by FROM slots WHERE steady BETWEEN :first AND :last) AS moved "
+        "WHERE slots.id = moved.id AND abs(moved.by) > :tolerance",
+        {
+            "now": now,
+            "steady": steady,
+            "first": steady - REALIGNED_MS,
+            "last": steady + UNANSWERED_SLOT_MS,
+            "tolerance": CLOCK_SET_MS,
+        },
+    )
 
 
 def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, int, int | None]]:
