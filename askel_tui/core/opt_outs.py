@@ -51,7 +51,7 @@ class OptOut:
     def describe(self) -> str:
         """Describes it for people."""
         where = f"{self.channel}: " + ("on this list " if self.list_id else "")
-        when = "Klaviyo does not say when" if self.at is None else f"at {quote(self.at)}"
+        when = "at a time that Klaviyo does not say" if self.at is None else f"at {quote(self.at)}"
         if self.reason.startswith("UNSUBSCRIBE"):
             return f"{where}unsubscribed {when}"
         return f"{where}suppressed ({quote(self.reason)}) {when}"

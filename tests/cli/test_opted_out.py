@@ -114,3 +114,24 @@ def test_a_file_of_before_is_warned_of_and_goes_on(
     assert all(
         name in refused for name in ("consent_at: EXPR", "proof: record", "resubscribe: true", "refuse: true")
     )
+
+
+@pytest.mark.slow
+def test_going_back_and_a_folder_take_the_number_too(
+    askel: Askel, account: SandboxProcess, tmp_path: Path
+) -> None:
+    ready(askel, account, tmp_path, "resubscribe: true")
+    askel("workflow", "activate", "news", "--resubscribe", "4")
+    file = tmp_path / "wf.yaml"
+    file.write_text(file.read_text().replace("resubscribe", "refuse"))
+    askel("workflow", "apply", str(file))
+    askel("workflow", "activate", "news")
+    folder = tmp_path / "folder"
+    askel("config", "export", str(folder))
+    assert "--resubscribe 4" in askel("workflow", "rollback", "news", code=3).stderr
+    askel("workflow", "rollback", "news", "--resubscribe", "4")
+    askel("config", "apply", str(folder), "--yes")
+    [text] = folder.rglob("*news*.yaml")
+    text.write_text(text.read_text().replace("refuse", "resubscribe"))
+    assert "--resubscribe 4" in askel("config", "apply", str(folder), "--yes", code=3).stderr
+    askel("config", "apply", str(folder), "--yes", "--resubscribe", "4")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from askel_tui.cli.common import actor
+from askel_tui.cli.lifted_output import answer_lifted
 from askel_tui.cli.past_output import answer_past
 from askel_tui.cli.replan_output import Unsent, choose_unsent, put_preview, put_result, record_writer
 
@@ -25,6 +26,8 @@ class Answers:
     consents: Consents
     all_file: str | None = None
     """A file for what becomes of every record."""
+    resubscribe: int | None = None
+    """How many people who have opted out may be subscribed again."""
 
 
 async def activate_newest(instance: Instance, workflow: str, answers: Answers, *, paused: bool) -> int:
@@ -41,6 +44,6 @@ async def activate_newest(instance: Instance, workflow: str, answers: Answers, *
     do = partial(
         activate, instance, workflow, actor(), unsent=unsent, consents=answers.consents, paused=paused
     )
-    result, _ = await answer_past(do, answers.flows)
+    result, _ = await answer_past(partial(answer_lifted, do, answers.resubscribe), answers.flows)
     put_result(result.get("replanned") or {})
     return newest

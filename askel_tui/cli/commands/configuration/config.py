@@ -24,6 +24,7 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.key_input import read_key
 from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.lifted_output import resubscribe_option
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message
 from askel_tui.cli.past_output import flow_options
 from askel_tui.cli.replan_output import KEEP_DOES, REPLAN_DOES, Unsent
@@ -130,6 +131,7 @@ async def plan(folder: Path, prune: bool, output: str | None, as_json: bool) -> 
     "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
 )
 @flow_options
+@resubscribe_option
 @asynchronous
 async def apply(
     folder: Path,
@@ -138,6 +140,7 @@ async def apply(
     yes: bool,
     unsent: Unsent | None,
     flows: FlowsAnswer | None,
+    resubscribe: int | None,
 ) -> None:
     """Apply a FOLDER: show what it changes here, ask, and change it.
 
@@ -163,7 +166,7 @@ async def apply(
         _confirm(found, yes or plan_file is not None)
         now = await _plan(instance, folder, prune, as_json=False)
         _require_state(now, found.state)
-        answers = Answers(unsent, flows, Consents())
+        answers = Answers(unsent, flows, Consents(), resubscribe=resubscribe)
 
         async def activate(workflow: str, *, paused: bool) -> int:
             return await activate_newest(instance, workflow, answers, paused=paused)

@@ -6,6 +6,7 @@ import click
 
 from askel_tui.cli.commands.configuration.activation import Answers, activate_newest
 from askel_tui.cli.common import CommandError, actor, asynchronous, open_instance
+from askel_tui.cli.lifted_output import resubscribe_option
 from askel_tui.cli.output import put_message
 from askel_tui.cli.replan_output import KEEP_DOES, REPLAN_DOES, Unsent, replan_options
 from askel_tui.core.exit_codes import ExitCode
@@ -20,10 +21,16 @@ from askel_tui.core.exit_codes import ExitCode
 @click.option(
     "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
 )
+@resubscribe_option
 @replan_options
 @asynchronous
 async def rollback(
-    name: str, version: int | None, unsent: Unsent | None, all_file: str | None, **agreed: bool
+    name: str,
+    version: int | None,
+    unsent: Unsent | None,
+    resubscribe: int | None,
+    all_file: str | None,
+    **agreed: bool,
 ) -> None:
     """Run an older version of a workflow again: its text becomes the newest version, checked against the account.
 
@@ -49,6 +56,6 @@ async def rollback(
         applied = await apply_workflow(instance, wanted.source, wanted.file or name, actor())
         for warning in applied.warnings:
             put_message(f"warning: {warning}")
-        answers = Answers(unsent, None, Consents(**agreed), all_file)
+        answers = Answers(unsent, None, Consents(**agreed), all_file, resubscribe)
         made = await activate_newest(instance, name, answers, paused=state.status == "paused")
     put_message(f"{name} runs version {wanted.version} again, as version {made}")
