@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from askel_tui.tui.app import AskelApp
+from askel_tui.tui.screens.header import TopBar
 from askel_tui.tui.screens.live.tail import Tail
+from askel_tui.tui.shell.console import HeaderState
 from askel_tui.tui.shell.screen_registry import SCREENS
 from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.filter_bar import FilterBar
@@ -278,3 +281,36 @@ def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
     ]
     code = f"import sys\nfor part in {parts!r}: __import__(part)\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_the_first_line_says_what_is_so_in_every_width(alone: Any, width: int) -> None:
+    """Whatever comes together: nothing is cut off without a sign, and an age keeps its unit."""
+    async with alone(size=(width, 24)) as (app, _):
+        for name, sandbox, daemon, read_only, waiting, outage in product(
+            ("m", "a-connection-with-a-long-name"),
+            (True, False),
+            (True, False),
+            (True, False),
+            (None, "17 min"),
+            (None, "Klaviyo has not answered for 40 s: 20 operations wait"),
+        ):
+            if outage and not daemon:
+                continue  # Only a daemon meets one.
+            app.head = HeaderState(
+                name,
+                "sandbox" if sandbox else "klaviyo",
+                daemon,
+                read_only=read_only,
+                oldest_waiting=waiting,
+                outage=outage,
+            )
+            shown = app.screen.query_one(TopBar).render()
+            text = shown.plain
+            case = f"{width}: {text}"
+            assert shown.cell_length <= width, case
+            assert ("READ-ONLY" in text) == read_only, case
+            assert ("✗ Kla" in text or (width == 60 and "✗" in text)) == (outage is not None), case
+            if waiting and not outage and width >= 80:
+                assert "◷" in text, case
+                assert "17 min" in text, case

@@ -7,9 +7,15 @@ from typing import Any
 from textual.content import Content
 from textual.widget import Widget
 
-from askel_tui.text.cells import truncate
+from askel_tui.text.cells import cell_width, truncate
 from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.shell.screen_registry import SCREENS
+
+OUTAGE_CELLS = 22
+"""The room that an outage gets at least, in cells; the name of the connection leaves it."""
+
+MIN_NAME_CELLS = 8
+"""The cells that the name of the connection gets at least."""
 
 
 class TopBar(Widget):
@@ -26,30 +32,37 @@ class TopBar(Widget):
         """Renders the line."""
         head = console_of(self).head
         wide = self.size.width >= 76
+        spacious = wide and (self.size.width >= 90 or not head.read_only)
         parts: list[Any] = [("▌askel ", "bold $accent")]
         if head.error:
             return Content.assemble(*parts, ("✗ ", "bold $error"), truncate(head.error, self.size.width - 12))
-        named = truncate(head.connection, 28 if wide else 14) if head.connection else "no connection"
-        parts += [(named, "bold"), "  "]
+        state: list[Any] = ["  "]
         if head.environment == "sandbox":
-            parts.append((" SANDBOX ", "bold reverse $success"))
+            state.append((" SANDBOX ", "bold reverse $success"))
         else:
-            parts.append((" KLAVIYO · REAL " if wide else " REAL ", "bold reverse $error"))
-        parts.append("  ")
+            state.append((" KLAVIYO · REAL " if wide else " REAL ", "bold reverse $error"))
+        state.append("  ")
         if head.daemon_running is None:
-            parts.append(("◌ opening…", "$foreground-muted"))
+            state.append(("◌ opening…", "$foreground-muted"))
         elif head.daemon_running:
             word = "daemon runs" + (" (started here)" if head.daemon_is_ours and wide else "")
-            parts.append((f"● {word}", "$success"))
+            state.append((f"● {word}", "$success"))
         else:
-            parts.append(("○ no daemon: nothing is sent" if wide else "○ no daemon", "$warning"))
-        if head.outage:
-            room = self.size.width - Content.assemble(*parts).cell_length - 4
-            parts += ["  ", (f"✗ {truncate(head.outage, max(room, 20))}", "bold $error")]
-        elif head.oldest_waiting and wide:
-            parts += ["  ", (f"◷ oldest waits {head.oldest_waiting}", "$warning")]
+            state.append(("○ no daemon: nothing is sent" if spacious else "○ no daemon", "$warning"))
         if head.read_only:
-            parts += ["  ", (" READ-ONLY ", "bold reverse")]
+            state += ["  ", (" READ-ONLY ", "bold reverse")]
+        waits = f"◷ {head.oldest_waiting}" if head.oldest_waiting and wide and not head.outage else ""
+        alert = OUTAGE_CELLS if head.outage else cell_width(waits)
+        left = self.size.width - Content.assemble(*parts, *state).cell_length - 2 - alert
+        most = 28 if wide else 14
+        name = truncate(head.connection or "no connection", max(MIN_NAME_CELLS, min(most, left)))
+        parts += [(name, "bold"), *state]
+        room = self.size.width - Content.assemble(*parts).cell_length - 2
+        if head.outage:
+            parts += ["  ", (f"✗ {truncate(head.outage, room - 2)}", "bold $error")]
+        elif waits:
+            whole = f"◷ oldest waits {head.oldest_waiting}"
+            parts += ["  ", (whole if cell_width(whole) <= room else waits, "$warning")]
         return Content.assemble(*parts)
 
 

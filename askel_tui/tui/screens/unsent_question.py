@@ -27,7 +27,7 @@ OUTCOME_WORDS = {
     "replanned": "planned anew",
     "added": "new in this version",
     "kept": "stays as it was planned",
-    "closed": "closed, the version no longer does it",
+    "closed": "closed, not done by this version",
     "held": "held for a decision",
 }
 
