@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
 import signal
 import sys
@@ -12,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from askel_tui.worker_process.errors import WorkerError
+from askel_tui.worker_process.tuning import tune_for_backlogs
 
 Reply = tuple[Exception | None, Any]
 """The outcome of a question: its error or None, and its result."""
@@ -63,10 +63,7 @@ def run_worker(serve: Callable[[WorkerChannel, str], None], expected: type[Excep
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A signal to all processes of a service is meant for the parent: it has more to ask before it ends.
         signal.signal(ending, signal.SIG_IGN)
-    # Reference counts free all that is passed through here: looking for cycles finds nothing.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    tune_for_backlogs()
     try:
         with Connection(descriptor) as connection:
             serve(WorkerChannel(connection), argument)

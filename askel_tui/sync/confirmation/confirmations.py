@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -40,8 +40,32 @@ MAX_WAITING_WRITES = 5_000
 
 READ_BACK, OPT_IN_PENDING = "read back", "double opt-in pending"
 
-Bodies = Mapping[int, Mapping[str, Any]]
-"""The bodies of requests, by the request's id."""
+_SentConsent = tuple[UnconfirmedWrite, Operation]
+_SentEvent = tuple[UnconfirmedWrite, sent_bodies.SentEvent]
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What requests carried of unconfirmed writes."""
+
+    consent: list[_SentConsent] = field(default_factory=list)
+    events: list[_SentEvent] = field(default_factory=list)
+
+    def add(self, body: bytes, writes: Sequence[UnconfirmedWrite]) -> None:
+        """Adds what the body of a request carried of its writes."""
+        parsed = _parse(body)
+        consent = [each for each in writes if each.kind in CONSENT_CALL_OF_STEP]
+        if consent:
+            rows = sent_bodies.ConsentJobRows(parsed)
+            for each in consent:
+                operation = rows.find_operation(each.kind, each.step, each.profile, each.operation)
+                if operation is not None:
+                    self.consent.append((each, operation))
+        for each in writes:
+            if each.kind not in CONSENT_CALL_OF_STEP:
+                event = sent_bodies.find_event(parsed, each.profile)
+                if event is not None:
+                    self.events.append((each, event))
 
 
 @dataclass(slots=True)
@@ -93,12 +117,10 @@ class Confirmations:
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
         writes = [each.write for each in waiting]
-        consent = [each for each in writes if each.kind in CONSENT_CALL_OF_STEP]
-        events = [each for each in writes if each.kind not in CONSENT_CALL_OF_STEP]
         try:
-            bodies = await self._bodies(writes)
-            confirmed = await _confirm_consent(client, consent, bodies)
-            confirmed += await _confirm_events(client, events, bodies)
+            sent = await self._find_sent(writes)
+            confirmed = await _confirm_consent(client, sent.consent)
+            confirmed += await _confirm_events(client, sent.events)
         except KlaviyoError as error:
             log.info("unconfirmed writes can't be read back now: %s", error)
             return
@@ -122,15 +144,21 @@ class Confirmations:
             last = max(each.write.at + timing.max_confirmation_wait_ms, now + timing.first_read_back_ms)
             each.due = min(now + each.wait, last)
 
-    async def _bodies(self, writes: Sequence[UnconfirmedWrite]) -> Bodies:
-        """Reads the bodies of the requests that carried the writes; those that were pruned are missing."""
-        found: dict[int, Mapping[str, Any]] = {}
-        for request in dict.fromkeys(each.request for each in writes):
+    async def _find_sent(self, writes: Sequence[UnconfirmedWrite]) -> _Sent:
+        """Finds what was sent of the writes in the bodies of their requests; those that were pruned are missing.
+
+        One body after another: a bulk call's has megabytes, and ten times as many once it is parsed.
+        """
+        sent = _Sent()
+        by_request: defaultdict[int, list[UnconfirmedWrite]] = defaultdict(list)
+        for write in writes:
+            by_request[write.request].append(write)
+        for request, carried in by_request.items():
             body = await self._instance.journal.request_body(request)
             if body is not None:
-                # A bulk call's body has megabytes, which would keep the event loop from other work.
-                found[request] = await asyncio.to_thread(_parse, body)
-        return found
+                # In a thread: it would keep the event loop from other work.
+                await asyncio.to_thread(sent.add, body, carried)
+        return sent
 
 
 def _parse(body: bytes) -> Any:
@@ -141,18 +169,7 @@ def _parse(body: bytes) -> Any:
         return json.loads(body)
 
 
-async def _confirm_consent(
-    client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
-) -> list[Confirmation]:
-    jobs = {
-        request: sent_bodies.ConsentJobRows(bodies.get(request, {}))
-        for request in {each.request for each in writes}
-    }
-    sent: list[tuple[UnconfirmedWrite, Operation]] = []
-    for write in writes:
-        operation = jobs[write.request].find_operation(write.kind, write.step, write.profile, write.operation)
-        if operation is not None:
-            sent.append((write, operation))
+async def _confirm_consent(client: Client, sent: Sequence[_SentConsent]) -> list[Confirmation]:
     if not sent:
         return []
     shown = await find_shown_operations(client, [operation for _, operation in sent], priority="bulk")
@@ -186,16 +203,12 @@ async def _double_opt_in_lists(client: Client, operations: Iterable[Operation]) 
     return found
 
 
-async def _confirm_events(
-    client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
-) -> list[Confirmation]:
-    sent = [(write, sent_bodies.find_event(bodies.get(write.request, {}), write.profile)) for write in writes]
-    known = [write.profile for write, event in sent if event is not None]
+async def _confirm_events(client: Client, sent: Sequence[_SentEvent]) -> list[Confirmation]:
+    known = [write.profile for write, _ in sent]
     profiles = await find_profiles(client, known, only_fields=(), priority="bulk") if known else {}
     return [
         Confirmation(write, "written", READ_BACK)
         for write, event in sent
-        if event is not None
-        and (profile := profiles[write.profile]) is not None
+        if (profile := profiles[write.profile]) is not None
         and await has_event(client, profile.id, event.unique_id, event.time)
     ]

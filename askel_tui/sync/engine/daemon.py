@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -16,6 +15,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.paths import home as usable_home
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, open_instance
+from askel_tui.worker_process.tuning import tune_for_backlogs
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,8 @@ class DaemonResult:
 
 
 def _tune_python() -> None:
-    """Tunes the interpreter for the engine, before it starts."""
-    # A backlog is many small objects that reference counts free: a search for cycles finds nothing.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    """Tunes the process for the engine, before it starts."""
+    tune_for_backlogs()
     # The journal's thread gets its turn soon, so that a call does not wait for its commit.
     sys.setswitchinterval(0.0005)
 
