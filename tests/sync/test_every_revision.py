@@ -87,3 +87,16 @@ async def test_what_fires_a_flow_is_read_whatever_revision_is_pinned(at_each: Wo
     revision = at_each.instance.state.connection(NAME).revision
     linked = [each for each in at_each.requests() if "flow-triggers" in each["query"].get("include", "")]
     assert {each["revision"] for each in linked} == {NEWEST if revision < "2024-10-15" else revision}
+
+
+@pytest.mark.parametrize("at_each", first_only(REVISIONS), indirect=True)
+async def test_a_flow_that_something_else_fires_holds_its_step_whatever_revision_is_pinned(
+    at_each: Workbench,
+) -> None:
+    await at_each.apply(WORKFLOW)
+    at_each.sandbox.account.flows["MeFWel"].trigger = {"type": "list", "id": "MeNews"}
+    await at_each.take([points(1, name="Wren", city="Leeds")])
+    await at_each.drain()
+    (hold,) = await at_each.instance.journal.holds()
+    assert (hold.step, hold.cause) == ("flow", "trigger_moved")
+    assert at_each.on_list("Welcome Flow") == []
