@@ -18,6 +18,7 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
     """Makes the JSON document of a connection. Addresses of notices may hold tokens, so only their number is in it."""
     from askel_tui.text.times import to_rfc3339
 
+    before = document.before_move
     return {
         "name": document.name,
         "account": document.account,
@@ -27,6 +28,8 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
         "revision_status": status(document.revision, _today()).value,
         "revision_note": describe(document.revision, _today()),
         "accept_retired": document.accept_retired,
+        "canary": document.canary.to if document.canary else None,
+        "unconfirmed_since": to_rfc3339(before.moved) if before and not before.confirmed else None,
         "key": document.key,
         "customer": document.customer,
         "only_lists": list(document.only_lists),
@@ -41,7 +44,12 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
 def revision_cell(document: ConnectionDoc) -> str:
     """Returns a connection's revision, and what it is today where it is no longer stable."""
     stable = status(document.revision, _today()) is RevisionStatus.STABLE
-    return document.revision if stable else f"{document.revision}, {describe(document.revision, _today())}"
+    words = [document.revision, *([] if stable else [describe(document.revision, _today())])]
+    if document.canary is not None:
+        words.append(f"canary at {document.canary.to}")
+    elif document.before_move is not None and not document.before_move.confirmed:
+        words.append(f"moved from {document.before_move.revision}, not confirmed")
+    return ", ".join(words)
 
 
 def _today() -> date:

@@ -43,6 +43,8 @@ class Connected:
     limits: Limits = field(default_factory=Limits)
     on_shared_phone: PhonePolicy = field(default=_go_on, compare=False)
     """Finds what a version of a workflow does with phone numbers that another person's profile has."""
+    canary: Connected | None = field(default=None, compare=False)
+    """The connection at the revision of a move that is tried: the first people are written there."""
     client_at: ClientAt | None = field(default=None, compare=False)
     """Finds the connection's client at another revision: what was sent before a move is settled where it was sent."""
 

@@ -171,6 +171,8 @@ class Instance:
         before = found.before_move
         if before is not None and revision == before.revision != found.revision:
             accept = before.accept_retired
+        if found.canary is not None and revision == found.canary.to != found.revision:
+            accept = found.canary.accept_retired
         handle = (found.name, found.key, revision, accept)
         if handle not in self._clients:
             key = await asyncio.to_thread(self.secrets().get, connection)
@@ -210,8 +212,10 @@ class Instance:
                     self.timing,
                     self.limits,
                     policy,
-                    partial(self.find_client, doc.name),
+                    client_at=partial(self.find_client, doc.name),
                 )
+                if doc.canary is not None:
+                    connected = replace(connected, canary=await connected.at(doc.canary.to))
                 found.setdefault(account, {})[doc.name] = connected
         if self._budgets is not None:
             self._budgets.ignore_other_clients(settings.get(COMPETE_SETTING) is True)

@@ -139,6 +139,7 @@ def test_a_rehearsal_counts_for_the_workflows_that_it_tried(old: Askel, tmp_path
     assert "as they are now" in old("revision", "move", "maple-ember", "--yes", code=3).stderr
 
 
+@pytest.mark.slow
 def test_the_way_back_names_and_holds_what_the_old_revision_cannot_say(
     old: Askel, tmp_path: Path, account: SandboxProcess
 ) -> None:

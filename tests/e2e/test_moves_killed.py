@@ -73,7 +73,7 @@ def test_a_move_and_the_way_back_lose_and_double_nothing(
     _until_killed(shell, sandbox, 30)
     assert shell.json("revision", "rehearse", NAME)["waiting"] > HELD
     take(shell, [_record(number) for number in range(HELD + RECORDS, HELD + RECORDS + LIVE)])
-    _until_killed(shell, sandbox, 20, "revision", "move", NAME, "--yes")
+    _until_killed(shell, sandbox, 20, "revision", "move", NAME, "--without-canary", "--yes")
     assert shell.json("connections")["connections"][0]["revision"] == NEWEST
     total = HELD + RECORDS + 2 * LIVE
     take(shell, [_record(number) for number in range(total - LIVE, total)])

@@ -98,14 +98,16 @@ def _put_rehearsal(found: Rehearsal) -> None:
 @click.argument("connection")
 @click.option("--to", metavar="R", help="The revision to move to; the newest one without it.")
 @click.option("--accept-retired", is_flag=True, help="Take a retired revision as another one serves it.")
+@click.option("--without-canary", is_flag=True, help="Move everybody at once, with nobody tried first.")
 @click.option("--yes", is_flag=True, help="Do not ask; also confirms a move that was made.")
 @json_option
 @asynchronous
-async def move(connection: str, to: str | None, accept_retired: bool, yes: bool, as_json: bool) -> None:
+async def move(connection: str, as_json: bool, yes: bool, without_canary: bool, **options: Any) -> None:
     """Move a connection to another revision, with all that waits, is held and failed.
 
-    It wants a rehearsal of the workflows as they are now. Given once more, it confirms the move; until then `askel
-    revision back` takes it back.
+    It wants a rehearsal of the workflows as they are now. While a daemon runs, the people of the first 20 records (or
+    of what comes in 10 minutes) are moved first and read back; where something is not as it was sent, nobody else is.
+    Given once more, it confirms the move; until then `askel revision back` takes it back.
 
     \b
     Example:
@@ -114,7 +116,7 @@ async def move(connection: str, to: str | None, accept_retired: bool, yes: bool,
     from askel_tui.services.revisions import moving
 
     async with open_instance() as instance:
-        options: dict[str, Any] = {"to": to, "accept_retired": accept_retired}
+        options["canary"] = not without_canary
         result = await _ask(lambda yes: moving.move(instance, connection, actor(), **options, yes=yes), yes)
     if as_json:
         put_json(dict(result))
@@ -122,6 +124,7 @@ async def move(connection: str, to: str | None, accept_retired: bool, yes: bool,
         put_message(f"{connection}: the move to {result['revision']} is confirmed")
     else:
         _put_held(result)
+        _put_canary(result["canary"])
         put_message(
             f"{connection} is at {result['revision']}. `askel revision move {connection}` confirms it, `askel revision "
             f"back {connection}` takes it back"
@@ -164,6 +167,16 @@ async def _ask(work: Callable[[bool], Awaitable[Mapping[str, Any]]], yes: bool) 
             raise
         require_confirmation(unconfirmed.question, yes=False)
     return await work(True)
+
+
+def _put_canary(canary: Mapping[str, Any] | None) -> None:
+    if canary is None:
+        return
+    put(
+        f"canary: {pluralize(canary['records'], 'record')}, {canary['found']:,} fields and events as they were sent"
+    )
+    for reason, count in canary["unchecked"].items():
+        put(f"canary: {pluralize(count, 'event')} could not be read back: {reason}")
 
 
 def _put_held(result: Mapping[str, Any]) -> None:

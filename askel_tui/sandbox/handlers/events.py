@@ -35,7 +35,7 @@ _MAX_NUMBER: Final = 1 << 62
 def _create_event(ctx: Context) -> Reply:
     attributes = ctx.body["data"]["attributes"]
     data = attributes["profile"]["data"]
-    if not (ctx.settings.drop_example_domains and is_dropped(data)):
+    if not _is_lost(ctx, data):
         profile = event_profile(
             ctx.account, data, data.get("meta") or data["attributes"].get("meta"), ctx.now
         )
@@ -49,13 +49,20 @@ def _bulk_create_events(ctx: Context) -> Reply:
         _refuse_repeats(ctx, bulk)
     for group in (row["attributes"] for row in bulk):
         data = group["profile"]["data"]
-        if ctx.settings.drop_example_domains and is_dropped(data):
+        if _is_lost(ctx, data):
             continue
         profile = event_profile(ctx.account, data, data.get("meta"), ctx.now)
         for event in group["events"]["data"]:
             backfill = bool(group.get("backfill"))
             record_event(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
     return Reply(ctx.status)
+
+
+def _is_lost(ctx: Context, data: dict[str, Any]) -> bool:
+    """Checks whether a switch has the events of a profile accepted and not kept."""
+    return ctx.revision == ctx.settings.lose_events_at or (
+        ctx.settings.drop_example_domains and is_dropped(data)
+    )
 
 
 def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:

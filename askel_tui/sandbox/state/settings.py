@@ -29,6 +29,8 @@ class Settings:
     """The answer to a call that names a retired revision: `fall_forward` (as Klaviyo), `serve`, `gone` (410)."""
     today: str = ""
     """The day from which it follows which revisions are retired, as "2027-01-16"; empty: the clock's."""
+    lose_events_at: str = ""
+    """The revision at which events are accepted and lost, to see whether that is noticed; empty: none."""
     bulk_repeat: str = "refuse"
     """The treatment of a repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard`
     the repeat."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,8 +76,10 @@ class _Written:
     entry: AuditEntry
 
 
-async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconciliation:
-    """Compares what the newest `sample` records of a workflow wrote with what the account holds now.
+async def reconcile(
+    instance: Instance, workflow: str, sample: int, records: Collection[str] | None = None
+) -> Reconciliation:
+    """Compares what the newest `sample` records of a workflow wrote, or those given, with what the account holds now.
 
     Raises `UnknownWorkflow`, `KeyNotStored`, `KlaviyoError`.
     """
@@ -87,9 +89,12 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
     written: dict[Any, _Written] = {}
     events: list[ExpectedEvent] = []
     dropped: Counter[str] = Counter()
-    records = 0
-    for record, sent in (await _newest_sent(instance, workflow, sample)).items():
-        records += 1
+    chosen = await (
+        _newest_sent(instance, workflow, sample)
+        if records is None
+        else find_sent(instance, workflow, sorted(records))
+    )
+    for record, sent in chosen.items():
         for operation, entry in await _sent_operations(instance, workflow, record, sent):
             for each in _fields_of(record, operation, entry, pending):
                 written[each.expected.key] = each
@@ -133,7 +138,7 @@ async def reconcile(instance: Instance, workflow: str, sample: int) -> Reconcili
     unchecked = events_back.unchecked + dropped
     return Reconciliation(
         workflow,
-        records,
+        len(chosen),
         len({found.profile_key(each.expected.profile) for each in fields}),
         len(fields),
         len(fields) - counts.total(),

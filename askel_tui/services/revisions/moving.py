@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from askel_tui.contract.revisions import NEWEST
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.services.connections import ConnectionRefused, check_retired, check_revision
+from askel_tui.services.revisions.canary import try_canary
 from askel_tui.services.revisions.rehearsal import last_rehearsal
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.moving import unsayable_steps
@@ -33,11 +35,13 @@ async def move(
     *,
     to: str | None = None,
     accept_retired: bool = False,
+    canary: bool = True,
     yes: bool = False,
 ) -> Mapping[str, Any]:
     """Moves a connection with all that waits, is held and failed; or confirms the move that was made last.
 
-    Raises `UnknownConnection`, `ConnectionRefused`, `RetiredRevision`, `MoveUnconfirmed`, `CommandRefused`.
+    Where a daemon runs the first people are moved and read back before all others follow. Raises `UnknownConnection`,
+    `ConnectionRefused`, `RetiredRevision`, `MoveUnconfirmed`, `CanaryStopped`, `KlaviyoError`, `CommandRefused`.
     """
     document = instance.state.connection(name)
     before = document.before_move
@@ -66,13 +70,17 @@ async def move(
             )
         if not yes:
             raise MoveUnconfirmed(await _move_question(instance, name, document.revision, target, rehearsed))
+    tried = None
+    if canary and target != document.revision:
+        tried = await try_canary(instance, name, target, actor, accept_retired=accept_retired)
     arguments = {
         "connection": name,
         "to": target,
         "accept_retired": accept_retired,
         "at": instance.clock(),
     }
-    return {**await submit(instance, "move_revision", arguments, actor), "confirmed": False}
+    moved = await submit(instance, "move_revision", arguments, actor)
+    return {**moved, "confirmed": False, "canary": None if tried is None else asdict(tried)}
 
 
 async def back(instance: Instance, name: str, actor: str, *, yes: bool = False) -> Mapping[str, Any]:
@@ -82,6 +90,10 @@ async def back(instance: Instance, name: str, actor: str, *, yes: bool = False) 
     """
     document = instance.state.connection(name)
     before = document.before_move
+    if document.canary is not None:
+        ended = {"connection": name, "at": document.canary.since, "why": ["it was taken back"]}
+        await submit(instance, "end_canary", ended, actor)
+        return {"connection": name, "revision": document.revision}
     if before is None or before.confirmed:
         raise ConnectionRefused(
             f"{name} is at {document.revision}, and no move of it is unconfirmed: there is nothing to take back"

@@ -32,6 +32,15 @@ class BeforeMove(_Doc):
     confirmed: bool = False
 
 
+class CanaryDoc(_Doc):
+    """A move that is tried with the first people, before all others follow."""
+
+    to: str
+    accept_retired: bool
+    since: int
+    """The time at which it began, in milliseconds since 1970."""
+
+
 class ConnectionDoc(_Doc):
     """One Klaviyo account as seen through one private key. The key itself is never here."""
 
@@ -46,6 +55,8 @@ class ConnectionDoc(_Doc):
     """True if a revision that is retired may be served by another one's rules; else Klaviyo answers 410."""
     before_move: BeforeMove | None = None
     """The revision before the last move; None where it was never moved, or moved back."""
+    canary: CanaryDoc | None = None
+    """The move that is being tried; None where none is."""
     customer: str | None = None
     only_lists: tuple[str, ...] = ()
     """The only lists that the connection may touch; empty: all of them."""

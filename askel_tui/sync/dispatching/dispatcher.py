@@ -17,6 +17,7 @@ from askel_tui.core.requests import packing
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
 from askel_tui.sync.connected import Connected
+from askel_tui.sync.dispatching.canaries import canary_lane
 from askel_tui.sync.dispatching.in_flight import InFlight
 from askel_tui.sync.dispatching.parked_gates import is_patient
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
@@ -76,6 +77,8 @@ class Dispatcher:
         self._wake = self._in_flight.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
+        self._lanes: dict[str, Sender] = {}
+        """The senders by the connection that lanes name: those of canaries have names of their own."""
         self._orphaned: list[OrphanedJob] = []
         """The requests that wait for a key which may read their jobs; the operations that they carry stay taken."""
         self._retry_orphaned = False
@@ -88,12 +91,19 @@ class Dispatcher:
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
         """Takes over the connections of the account as they are now (new keys, new connections)."""
-        for replaced in self._senders.values():
+        for replaced in self._lanes.values():
             replaced.retire()
         self._senders = {
             name: Sender(connected, self._journal, self._clock, self._gate)
             for name, connected in connections.items()
         }
+        # What is in a canary's lanes when it ends goes on with the others.
+        self._lanes = dict(self._senders)
+        for name, connected in connections.items():
+            to = connected.canary
+            tried = self._senders[name] if to is None else Sender(to, self._journal, self._clock, self._gate)
+            self._lanes[canary_lane(name)] = tried
+        self._queue.canaries.keep(name for name, connected in connections.items() if connected.canary)
 
     @property
     def connections(self) -> Set[str]:
@@ -183,7 +193,7 @@ class Dispatcher:
                 await self._settle_late_lines()
                 now = self._clock()
                 self._queue.unpark(now)
-                await self._wait(now, self._scheduler.schedule(self._senders, now))
+                await self._wait(now, self._scheduler.schedule(self._lanes, now))
         finally:
             await self._in_flight.drain()
             if self._in_flight.fault is None:

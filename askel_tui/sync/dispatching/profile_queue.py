@@ -19,6 +19,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
 from askel_tui.store.journal.rows import LateLine, StoredOperation
+from askel_tui.sync.dispatching.canaries import Canaries
 from askel_tui.sync.dispatching.late_lines import LateLines
 from askel_tui.sync.dispatching.parked_gates import ParkedGates, is_patient
 
@@ -81,6 +82,7 @@ class ProfileQueue:
         """The operations that were due later than at once when they were added: few, so that the next one is soon
         found."""
         self._parked = ParkedGates()
+        self.canaries = Canaries()
         self._in_flight_by_line: dict[int, int] = {}
         """The number of operations that are being sent, by line where there are any: several where the next was taken
         along."""
@@ -344,12 +346,13 @@ class ProfileQueue:
     def _make_entry(self, stored: StoredOperation, live: bool) -> _Entry:
         key = batch_key(stored.operation)
         live = live and key.call not in GATHERING_CALLS
-        lane = Lane(stored.connection, key, live)
+        lines = self._current_lines(stored)
+        lane = Lane(self.canaries.lane_of(stored.connection, lines, stored.record_seq), key, live)
         state = self._lanes.get(lane)
         if state is None:
             state = self._lanes[lane] = _LaneState(lane, {})
         rank = stored.record_seq << _SEQ_BITS | stored.seq
-        return _Entry(stored, rank, self._current_lines(stored), state)
+        return _Entry(stored, rank, lines, state)
 
     def _current_lines(self, stored: StoredOperation) -> Sequence[int]:
         """Returns the lines of an operation as they are now. Where nothing is known, each identifier is a line."""

@@ -369,5 +369,7 @@ HANDLERS: Mapping[str, Handler] = {
     "resume_backfill": partial(_change_backfill, to="running"),
     "move_revision": _moves(moving.move_revision),
     "move_back": _moves(moving.move_back),
+    "begin_canary": _moves(moving.begin_canary),
+    "end_canary": _moves(moving.end_canary),
     "confirm_move": _moves(moving.confirm_move),
 }

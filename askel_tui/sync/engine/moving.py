@@ -18,6 +18,9 @@ from askel_tui.sync.instance import Instance
 MOVE_KIND, BACK_KIND, CONFIRM_KIND = "revision_move", "revision_back", "revision_confirm"
 """The kinds of audit entries."""
 
+CANARY_KIND, CANARY_END_KIND = "revision_canary", "revision_canary_end"
+"""The kinds of the audit entries of a canary."""
+
 OPERATIONS_PER_READ = 2_000
 
 
@@ -28,7 +31,11 @@ async def move_revision(instance: Instance, arguments: Mapping[str, Any], actor:
     if document.before_move is None or document.before_move.moved != at:
         before = BeforeMove(revision=document.revision, accept_retired=document.accept_retired, moved=at)
         document = instance.state.change_connection(
-            document.name, revision=to, accept_retired=bool(arguments["accept_retired"]), before_move=before
+            document.name,
+            revision=to,
+            accept_retired=bool(arguments["accept_retired"]),
+            before_move=before,
+            canary=None,
         )
     assert document.before_move is not None
     detail = {
@@ -38,6 +45,30 @@ async def move_revision(instance: Instance, arguments: Mapping[str, Any], actor:
         "at": at,
     }
     return await _settle(instance, document, Decision(MOVE_KIND, actor, document.name, detail=detail))
+
+
+async def begin_canary(instance: Instance, arguments: Mapping[str, Any], actor: str) -> Mapping[str, Any]:
+    """Has the first people of a connection written at another revision; all others stay where they are."""
+    document = instance.state.connection(arguments["connection"])
+    canary = {"to": arguments["to"], "accept_retired": arguments["accept_retired"], "since": arguments["at"]}
+    if document.revision != arguments["to"]:
+        instance.state.change_connection(document.name, canary=canary)
+    detail = {"from": document.revision, "to": arguments["to"], "at": arguments["at"]}
+    await _write_once(instance, Decision(CANARY_KIND, actor, document.name, detail=detail))
+    states = await instance.journal.workflow_states()
+    workflows = [each.workflow for each in states if each.connection == document.name]
+    # They are read anew: the first people of what waits are the canary.
+    return {"connection": document.name, "held": [{"workflow": each} for each in workflows]}
+
+
+async def end_canary(instance: Instance, arguments: Mapping[str, Any], actor: str) -> Mapping[str, Any]:
+    """Ends a canary without a move: everybody is written where all others are."""
+    document = instance.state.connection(arguments["connection"])
+    if document.canary is not None and document.canary.since == arguments["at"]:
+        instance.state.change_connection(document.name, canary=None)
+    detail = {"why": list(arguments["why"]), "at": arguments["at"]}
+    await _write_once(instance, Decision(CANARY_END_KIND, actor, document.name, detail=detail))
+    return {"connection": document.name}
 
 
 async def move_back(instance: Instance, arguments: Mapping[str, Any], actor: str) -> Mapping[str, Any]:
