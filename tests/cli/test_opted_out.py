@@ -109,6 +109,13 @@ def test_a_file_of_before_is_warned_of_and_goes_on(
     assert "`refuse: true`" in warned
     assert askel.json("dry-run", "news")["totals"]["lifted"] == 4
     askel(*SINCE)
+    shown = askel("workflow", "upgrade", str(file))
+    assert "refuse: true" in shown.stdout
+    assert "`refuse: true` decides" in shown.stderr
+    assert (
+        "+    subscribe: {proof: record, "
+        in askel("workflow", "upgrade", str(file), "--consent", "record").stdout
+    )
     file.write_text(f"askel: 2\n{file.read_text()}")
     refused = askel("workflow", "apply", str(file), code=3).stderr
     assert all(

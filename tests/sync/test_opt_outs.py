@@ -14,7 +14,7 @@ from askel_tui.core.records.record import Record
 from askel_tui.klaviyo.reads.profiles import read_opt_outs
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.status import read_status
-from tests.support.bad_days import brisk, change, engine, held, settled, until
+from tests.support.bad_days import assert_in_order, brisk, change, engine, held, settled, until
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
@@ -249,6 +249,28 @@ async def test_what_was_read_too_long_ago_is_read_again(
     assert _subscribed(bench) == {_email(2): ["email"]}
     assert len(readings) == 2
     assert (await settled(bench))["in skipped"] == 1
+
+
+async def test_an_attempt_that_comes_too_late_reads_again(bench: Workbench) -> None:
+    """Klaviyo's limit sends a subscription away for more than a minute, in which somebody opts out."""
+    bench.fault(Call.BULK_SUBSCRIBE_PROFILES, status=429, retry_after=1, times=1)
+    [limit], clock, left = bench.sandbox.world.faults.all, bench.instance.clock, []
+
+    def later() -> int:
+        if limit.struck and not left:
+            left.append(True)
+            _put(bench, 1, email=_left(AGREED + DAY))
+        return clock() + 60_001 * bool(limit.struck)
+
+    bench.set_clock(later)
+    await bench.apply(JOIN)
+    await bench.take([_joined(1), _joined(2)])
+    await bench.drain()
+    # The one that was limited, and the one that was read again for.
+    assert _consent(bench, 1) == "UNSUBSCRIBED"
+    assert _consent(bench, 2) == "SUBSCRIBED"
+    assert (await settled(bench))["in skipped"] == 1
+    await assert_in_order(bench)
 
 
 async def test_an_own_opt_out_counts_before_the_account_shows_it(bench: Workbench) -> None:
