@@ -254,7 +254,8 @@ async def test_what_was_read_too_long_ago_is_read_again(
 async def test_an_attempt_that_comes_too_late_reads_again(bench: Workbench) -> None:
     """Klaviyo's limit sends a subscription away for more than a minute, in which somebody opts out."""
     bench.fault(Call.BULK_SUBSCRIBE_PROFILES, status=429, retry_after=1, times=1)
-    [limit], clock, left = bench.sandbox.world.faults.all, bench.instance.clock, []
+    [limit], clock = bench.sandbox.world.faults.all, bench.instance.clock
+    left: list[bool] = []
 
     def later() -> int:
         if limit.struck and not left:
