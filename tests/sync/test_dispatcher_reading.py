@@ -36,6 +36,9 @@ class SlowJournal:
         await self.reads.put((after, answer))
         return await answer
 
+    async def recent_writes(self, connections: Collection[str], limit: int) -> list[tuple[int, int]]:
+        return []
+
 
 async def _reading(journal: SlowJournal) -> tuple[int, asyncio.Future[Any]]:
     """The next read: after which operation, and where its answer goes."""
@@ -120,6 +123,9 @@ class Called:
 
     def __init__(self) -> None:
         self.once = asyncio.Event()
+
+    def server_time(self) -> None:
+        """The account's clock is not known yet."""
 
     async def call(self, name: str, **how: Any) -> None:
         self.once.set()
