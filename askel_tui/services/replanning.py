@@ -11,6 +11,7 @@ from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Operation, Target
 from askel_tui.core.planning.diff import Change
 from askel_tui.core.planning.replanning import Consents, QueuedOperation
+from askel_tui.store.errors import UnknownStep
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.planning.replanning import DecidedRecord, Replanning
 from askel_tui.text.numbers import pluralize
@@ -159,8 +160,11 @@ async def preview_replan(
 ) -> ReplanPreview:
     """Previews re-planning under a version; every record is given to `on_record`.
 
-    With a `step` only of the records of which an operation of that step is unsent. Raises `VersionUnreadable`.
+    With a `step` only of the records of which an operation of that step is unsent. Raises `VersionUnreadable`,
+    `UnknownStep`.
     """
+    if step is not None:
+        await _check_step(instance, workflow, step)
     totals = ReplanTotals()
     shown: list[ReplannedRecord] = []
     replanning = await Replanning.load(instance, workflow, version, consents, step)
@@ -174,6 +178,17 @@ async def preview_replan(
                 if len(shown) < SHOWN_RECORDS:
                     shown.append(record)
     return ReplanPreview(workflow, version, totals, tuple(shown))
+
+
+async def _check_step(instance: Instance, workflow: str, step: str) -> None:
+    """Raises `UnknownStep` where no version of a workflow that can be read has such a step."""
+    known: set[str] = set()
+    for document in instance.state.versions(workflow):
+        applied = await instance.applied_version(workflow, document.version)
+        if applied is not None:
+            known.update(each.id for each in applied.workflow.steps)
+    if step not in known:
+        raise UnknownStep(workflow, step, sorted(known))
 
 
 def _count(totals: ReplanTotals, decided: DecidedRecord) -> None:

@@ -97,6 +97,16 @@ class UnknownWorkflow(StoreError, LookupError):
         self.name = name
 
 
+class UnknownStep(StoreError, LookupError):
+    """A step that no version of a workflow has."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, workflow: str, step: str, known: Iterable[str]) -> None:
+        hint = _hint(step, known, "It has none")
+        super().__init__(f"no step of {workflow} is called {step!r}. {hint}")
+
+
 class UnknownVersion(UnknownWorkflow):
     """The workflow has no such version."""
 

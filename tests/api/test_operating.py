@@ -301,8 +301,8 @@ async def test_planning_anew_later_asks_and_takes_a_step(api: RunningApi) -> Non
     await until(bench, lambda: _held(api))
     await bench.apply(f"{WORKFLOW.replace('email: data', 'email: data.new')}# another\n", unsent="keep")
 
-    other = await api.http.post(f"{path}/replan", json={"step": "tier"})
-    assert (other.status_code, other.json()["replanned"]) == (200, {})
+    other = await api.http.post(f"{path}/replan", json={"step": "point"})
+    assert (other.status_code, "'points'" in other.json()["error"]["message"]) == (404, True)
     asked = await api.http.post(f"{path}/replan", json={"step": "points"})
     assert asked.status_code == 409
     error = asked.json()["error"]

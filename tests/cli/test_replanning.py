@@ -124,5 +124,5 @@ def test_what_waits_of_one_step_is_planned_anew(askel: Askel, tmp_path: Path) ->
     }
     [decided] = askel.lines("audit", "--kind", "replan")
     assert (decided["step"], decided["workflow"]) == ("tier", "tiers")
-    askel("hold", "replan", "tiers", "tears", "--yes")
+    assert "Did you mean 'tier'?" in askel("hold", "replan", "tiers", "tiar", "--yes", code=2).stderr
     assert sum(each["waiting"] for each in askel.json("hold", "list")["holds"] if each["version"] == 1) == 1

@@ -31,7 +31,7 @@ from askel_tui.services.history.past_records import PastRecords
 from askel_tui.services.json_documents import to_json
 from askel_tui.services.replanning import UnsentOperations
 from askel_tui.services.workflows import InvalidWorkflow
-from askel_tui.store.errors import StoreError, UnknownConnection, UnknownWorkflow
+from askel_tui.store.errors import StoreError, UnknownConnection, UnknownStep, UnknownWorkflow
 from askel_tui.sync.engine.command_bus import CommandUnanswered
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import KeyNotStored
@@ -124,7 +124,14 @@ def to_api_error(error: Exception) -> ApiError:
             return ApiError(status, _CODE_BY_STATUS.get(status, "refused"), sentence, headers=error.headers)
         case RequestValidationError():
             return ApiError(422, "unprocessable", _first_message(error), problems=_field_rows(error))
-        case UnknownConnection() | UnknownWorkflow() | NotFound() | KeyNotStored() | NotInAccount():
+        case (
+            UnknownConnection()
+            | UnknownWorkflow()
+            | UnknownStep()
+            | NotFound()
+            | KeyNotStored()
+            | NotInAccount()
+        ):
             return ApiError(404, "not_found", message)
         case InvalidWorkflow():
             rows = problem_rows(error)

@@ -109,6 +109,7 @@ def _identity(workflow: Workflow, evaluated: Evaluation, limits: Caps) -> Identi
                 found[name] = value
     if not found and len(evaluated.problems) == before:
         asked = ", ".join(workflow.profile)
-        message = f"the record names nobody: {asked} all come out empty"
+        verb = "comes" if len(workflow.profile) == 1 else "all come"
+        message = f"the record names nobody: {asked} {verb} out empty"
         evaluated.problems.append(Problem(message, field="profile"))
     return Identity(**found)
