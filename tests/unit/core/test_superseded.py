@@ -29,7 +29,8 @@ def _upsert(
 
 
 def _of_list(call: Call, target: Target, channels: tuple[str, ...] = ()) -> Operation:
-    kind: Any = "subscribe" if channels else "add_to_list"
+    consents = "unsubscribe" if call is Call.BULK_UNSUBSCRIBE_PROFILES else "subscribe"
+    kind: Any = consents if channels else "add_to_list"
     return Operation(
         "o", "s", kind, call, ADA, target=target, body={"channels": list(channels)} if channels else {}
     )

@@ -74,7 +74,7 @@ def test_the_status_has_these_names_in_this_order() -> None:
         '"since": 9, "waiting": 10, "version": 2, "stays": false, "reasons": []}], '
         '"jobs": [{"connection": "shop", "job": null, "since": 11, "operations": 12, "detail": "slow"}], '
         '"budgets": [{"account": "AbCdEf", "call": "get_lists", "window_s": 60, "limit": 150, "used": 13, '
-        '"foreign": true}], "notices": [], "outages": []}'
+        '"foreign": true}], "notices": [], "outages": [], "backfills": []}'
     )
 
 
