@@ -86,7 +86,9 @@ async def connect(
     check_retired(revision, accept_retired, utc_day(instance.clock()))
     await check_addresses(notify)
     secrets = instance.secrets()
-    check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}", accept_retired)
+    check = await _check_unstored_key(
+        instance, key, revision, _unknown_account(fingerprint(key)), accept_retired
+    )
     _require_base_scopes(check)
     document = ConnectionDoc(
         name=name,
@@ -104,7 +106,7 @@ async def connect(
     )
     await asyncio.to_thread(secrets.set, name, key)
     await asyncio.to_thread(instance.state.save_connection, document)
-    await instance.journal.save_account(name, check.account, instance.clock())
+    await _save_account(instance, document)
     detail: dict[str, Any] = {"account": check.account, "revision": revision, "key": document.key}
     if accept_retired:
         detail["accept_retired"] = True
@@ -165,8 +167,20 @@ async def _store_check(
         account_name=found.account_name or document.account_name,
         **fields,
     )
-    await instance.journal.save_account(changed.name, changed.account, instance.clock())
+    await _save_account(instance, changed)
     return changed
+
+
+async def _save_account(instance: Instance, document: ConnectionDoc) -> None:
+    """Notes the account of a connection; what was sent before it was known counts for it."""
+    await instance.journal.save_account(document.name, document.account, instance.clock())
+    if document.account:
+        await instance.journal.move_slots(_unknown_account(document.key), document.account)
+
+
+def _unknown_account(fingerprinted: str) -> str:
+    """Returns what stands for the account of a key that it is not known of (`account_key`)."""
+    return f"key:{fingerprinted}"
 
 
 async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:

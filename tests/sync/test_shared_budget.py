@@ -38,3 +38,10 @@ async def test_a_running_engine_competes_once_a_setting_says_so(
         await until(bench, lambda: heard(False))
         await settings.change(bench.instance, "compete", ["on"], ACTOR)
         await until(bench, lambda: heard(True))
+
+
+async def test_the_calls_of_connecting_count_for_the_account(bench: Workbench) -> None:
+    document = bench.instance.state.connection("maple-ember")
+    slots = await bench.instance.journal.taken_slots(document.account or "", 0)
+    assert any(call.startswith("get_accounts") for call, _, _ in slots)
+    assert not await bench.instance.journal.taken_slots(f"key:{document.key}", 0)

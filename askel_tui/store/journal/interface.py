@@ -184,6 +184,7 @@ class Journal(TransactionRunner):
 
     take_slot = writes(rate_limit_slots.take_slot)
     release_slot = writes(rate_limit_slots.release_slot)
+    move_slots = writes(rate_limit_slots.move_slots)
     realign_slots = writes(rate_limit_slots.realign_slots)
     taken_slots = reads(rate_limit_slots.taken_slots)
     count_occupied_slots = reads(rate_limit_slots.count_occupied_slots)

@@ -70,6 +70,11 @@ def release_slot(db: Transaction, slot: int, now: int) -> None:
     )
 
 
+def move_slots(db: Transaction, account: str, into: str) -> None:
+    """Lets the slots that were taken under one account's name count for another."""
+    db.execute("UPDATE slots SET account = ? WHERE account = ?", (into, account))
+
+
 def realign_slots(db: Transaction, now: int) -> None:
     """Moves the slots of the last minutes to where they are on a clock that was set: `steady` says how old they are.
 

@@ -167,8 +167,18 @@ def _write_again(work: UnitOfWork, writes: Sequence[_Write]) -> list[int]:
     """Queues what older records wrote over once more, from the newest; returns the operations' `seq`."""
     states = {state.workflow: state for state in workflow_states(work.db)}
     added: list[int] = []
+    known: dict[tuple[str, Identity, str, Identity], bool] = {}
+
+    def are_one(connection: str, profile: Identity, write: _Write) -> bool:
+        """Asks once for two identities: a line has many writes, and few ways to name its person."""
+        pair = (connection, profile, write.connection, write.profile)
+        found = known.get(pair)
+        if found is None:
+            found = known[pair] = _are_one(work.db, connection, profile, write)
+        return found
+
     for write in writes:
-        others = [each for each in writes if _are_one(work.db, write.connection, write.profile, each)]
+        others = [each for each in writes if are_one(write.connection, write.profile, each)]
         lost = {name for name in write.fields if _is_lost(write, name, others)}
         if lost and write.kind in _CALL_OF_KIND and write.workflow in states:
             older = [each for each in others if each.record_seq < write.record_seq and each.fields & lost]
