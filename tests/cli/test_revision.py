@@ -195,7 +195,8 @@ def test_what_stands_in_the_way(askel: Askel, account: SandboxProcess, tmp_path:
     )
     assert "--accept-retired" in askel("revision", "move", "maple-ember", "--to", OLD, "--yes", code=3).stderr
     assert "is at 2026-10-15 already" in askel("revision", "move", "maple-ember", "--yes", code=3).stderr
-    askel("revision", "rehearse", "nobody", code=None)
+    assert "'nobody'" in askel("revision", "rehearse", "nobody", code=2).stderr
+    assert "no move to try" in askel("revision", "rehearse", "maple-ember", code=3).stderr
     rows = {each["revision"]: each for each in askel.json("revision", "list")["revisions"]}
     assert rows[NEW]["connections"] == ["maple-ember"]
     assert rows[NEW]["newest"] is True

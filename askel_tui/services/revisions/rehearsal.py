@@ -22,7 +22,7 @@ from askel_tui.core.requests.revision_differences import (
 )
 from askel_tui.core.workflows.scopes import CALLS_OF_STEPS, needed_scopes
 from askel_tui.klaviyo.errors import KlaviyoError, NotInAccount
-from askel_tui.services.connections import check_revision
+from askel_tui.services.connections import ConnectionRefused, check_revision
 from askel_tui.store.journal.rows import AuditFilter, Decision
 from askel_tui.store.state.documents import ConnectionDoc
 from askel_tui.sync.instance import Instance
@@ -81,6 +81,8 @@ async def rehearse(
     """
     document = instance.state.connection(name)
     old, new = document.revision, check_revision(to or NEWEST)
+    if new == old:
+        raise ConnectionRefused(f"{name} is at {new} already: there is no move to try")
     attention: list[str] = []
     workflows = await current_versions(instance, name)
     planned, calls, records = await _plan_records(instance, workflows, new, last, attention)
