@@ -34,7 +34,6 @@ def read_rows(
     empty cell is absent; plain JSON numbers and booleans become numbers and booleans, all else is text. Columns at
     the end that have neither a name nor cells are left out. `has_event` says that the event is known without a
     column, `needed` are the columns that must be there. A header that can't be used gives one refusal and no more.
-    A line with CRs that makes no row is read as the rows between them: some files mix line ends.
     """
     rows = _rows(lines, delimiter)
     for number, row, reason in rows:
@@ -48,23 +47,10 @@ def read_rows(
     else:
         return
     for number, row, reason in rows:
-        body = _read_body(row, reason, paths, delimiter)
-        mixed = b"\r" in row.rstrip(b"\r\n") and (isinstance(body, RecordRefused) or len(paths) == 1)
-        parts = list(_rows(row.splitlines(keepends=True), delimiter)) if mixed else []
-        if len(parts) < 2:
-            yield number, row, body
-            continue
-        for _, part, part_reason in parts:
-            yield number, part, _read_body(part, part_reason, paths, delimiter)
-
-
-def _read_body(
-    row: bytes, reason: str | None, paths: Sequence[tuple[str, ...]], delimiter: str
-) -> dict[str, Any] | RecordRefused:
-    try:
-        return _body(_decoded(row, reason, delimiter), paths)
-    except RecordRefused as refused:
-        return refused
+        try:
+            yield number, row, _body(_decoded(row, reason, delimiter), paths)
+        except RecordRefused as refused:
+            yield number, row, refused
 
 
 def _rows(lines: Iterable[bytes], delimiter: str) -> Iterator[tuple[int, bytes, str | None]]:

@@ -71,7 +71,8 @@ def read_records(
         return number_equal(
             (number, _read(text, text, number, now, columns)) for number, text in split_documents(chunks)
         )
-    lines = iter(progress(read_lines(stream, shape.encoding, shape.line_end)))
+    any_end = shape.format == "csv" or shape.line_end == "\r"
+    lines = iter(progress(read_lines(stream, shape.encoding, any_end=any_end)))
     for _ in range(shape.skipped_lines):
         next(lines, None)
     if shape.format == "csv":

@@ -16,21 +16,25 @@ _MAX_LINE_BYTES = MAX_RECORD_BYTES + 2
 """A longer line is cut just over the size that is refused."""
 
 
-def read_lines(stream: BinaryIO, encoding: str = "utf-8", line_end: str = "\n") -> Iterator[bytes]:
+def read_lines(stream: BinaryIO, encoding: str = "utf-8", *, any_end: bool = False) -> Iterator[bytes]:
     """Reads the lines of a file as UTF-8, each with its end. One that is too long is cut just over what is refused.
 
-    Where lines end in CR, some may end in LF or CRLF. A character that the encoding does not have leaves bytes that are
-    no UTF-8, so that its line alone is refused.
+    A line ends with LF, or with any of LF, CRLF and CR. A character that the encoding does not have leaves bytes that
+    are no UTF-8, so that its line alone is refused.
     """
-    if encoding != "utf-8" or line_end != "\n":
-        yield from _split(read_chunks(stream, encoding), _LINE_END if line_end == "\n" else _ANY_LINE_END)
-        return
-    while line := stream.readline(_MAX_LINE_BYTES):
-        yield line
-        cut = len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n")
-        while cut:
-            rest = stream.readline(MAX_RECORD_BYTES)
-            cut = bool(rest) and not rest.endswith(b"\n")
+    if encoding != "utf-8":
+        yield from _split(read_chunks(stream, encoding), _ANY_LINE_END if any_end else _LINE_END)
+    elif any_end:
+        # By lines, so that what comes through a pipe is not waited for.
+        pieces = iter(lambda: stream.readline(CHUNK_BYTES), b"")
+        yield from _split(pieces, _ANY_LINE_END)
+    else:
+        while line := stream.readline(_MAX_LINE_BYTES):
+            yield line
+            cut = len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n")
+            while cut:
+                rest = stream.readline(MAX_RECORD_BYTES)
+                cut = bool(rest) and not rest.endswith(b"\n")
 
 
 def read_chunks(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[bytes]:

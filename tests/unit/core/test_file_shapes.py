@@ -173,7 +173,7 @@ def test_a_line_that_the_encoding_can_not_read_is_refused_alone() -> None:
 
 def test_a_line_without_an_end_takes_no_memory_in_any_encoding() -> None:
     stream = io.BytesIO(("a" * (2 * MAX_RECORD_BYTES) + "\rb\r").encode("utf-16-le"))
-    assert [len(line) for line in read_lines(stream, "utf-16-le", "\r")] == [MAX_RECORD_BYTES + 2, 2]
+    assert [len(line) for line in read_lines(stream, "utf-16-le", any_end=True)] == [MAX_RECORD_BYTES + 2, 2]
 
 
 def test_a_flat_object_of_another_programs_export_becomes_a_record() -> None:
