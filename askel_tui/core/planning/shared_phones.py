@@ -99,7 +99,7 @@ class PhoneOwners:
         """Adds what the account says of numbers that were not met before."""
         for each in owners:
             if each.phone_number is not None:
-                self._set(each.phone_number, each)
+                self._set(each.phone_number, _folded(each.email, each.phone_number, each.external_id))
 
     def knows(self, phone: str) -> bool:
         """Checks whether it is known who has a number."""
@@ -111,14 +111,20 @@ class PhoneOwners:
         if phone is None or not has_checkable_phone(identity):
             return PhoneDecision(operation)
         owner = self._owners.get(phone)
+        if owner is not None and owner == _folded(identity.email, phone, identity.external_id):
+            # The operations of a record are decided about one after another: who has the number is known by the first.
+            return PhoneDecision(operation)
         decision = decide_phone(operation, owner, policy, names_owner=self._names_owner)
         if decision.operation is operation and operation.call in GIVES_PHONE:
             before = owner if owner is not None and not is_anothers(identity, owner) else Identity()
             email = identity.email or before.email
-            self._set(phone, Identity(email, phone, identity.external_id or before.external_id))
+            self._set(phone, _folded(email, phone, identity.external_id or before.external_id))
         return decision
 
     def _set(self, phone: str, owner: Identity) -> None:
-        folded = replace(owner, email=owner.email and fold_email(owner.email))
-        if self._owners.get(phone) != folded:
-            self._owners[phone] = self.changed[phone] = folded
+        if self._owners.get(phone) != owner:
+            self._owners[phone] = self.changed[phone] = owner
+
+
+def _folded(email: str | None, phone: str, external_id: str | None) -> Identity:
+    return Identity(email and fold_email(email), phone, external_id)

@@ -113,7 +113,12 @@ def related_numbers(db: Transaction, connection: str, identity: Identity) -> set
 def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:
     """Forgets the ids of identifiers that written upserts may have moved to another profile, where no answer says so:
     whatever is not remembered for the strongest identifier of each."""
-    named = [Identity(**json.loads(split_encoded(body).profile)).keys() for body in bodies if _UPSERT in body]
+    upserts = [body for body in bodies if _UPSERT in body]
+    if not upserts:
+        return
+    if db.execute("SELECT 1 FROM profiles WHERE connection = ? LIMIT 1", (connection,)).fetchone() is None:
+        return  # A backlog's import jobs show no ids: then there is nothing to forget.
+    named = [Identity(**json.loads(split_encoded(body).profile)).keys() for body in upserts]
     several = [keys for keys in named if len(keys) > 1]
     if not several:
         return
