@@ -37,6 +37,9 @@ A state write that later ones wrote over may be skipped; what had nothing to do 
 back. What the account holds in the end says whether that was right.
 """
 
+CLOSED_REASON = "the new version no longer does it"
+"""The audit's words for a step that re-planning closed."""
+
 ON_THE_WIRE_MS = 3_000
 """The time within which what is on the wire is answered, where nothing goes wrong."""
 
@@ -81,9 +84,10 @@ def _of_the_run(ending: Ending) -> Iterator[str]:
 def _execute(story: Story, ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> Reference:
     answers = {key: entries[-1].status == "passed" for key, entries in ends.items()}
     reference = Reference(story.known, answers, ending.renames, _done_at(ending, ends))
+    closed = _closed(ending, ends)
     for record in ending.records:
         for workflow in VERSIONS:
-            reference.execute(record, workflow, _steps(ending, ends, workflow, record["id"]))
+            reference.execute(record, workflow, _steps(ending, ends, closed, workflow, record["id"]))
     for person in reference.people:
         reference.rename_properties(person, None)
     return reference
@@ -106,7 +110,9 @@ def _done_at(ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> dict[Key, 
     return found
 
 
-def _steps(ending: Ending, ends: Mapping[Key, list[AuditEntry]], workflow: str, record: str) -> list[Step]:
+def _steps(
+    ending: Ending, ends: Mapping[Key, list[AuditEntry]], closed: set[Key], workflow: str, record: str
+) -> list[Step]:
     """Finds what was planned of a record: the newest of its versions, but for what was done under older ones."""
     applied = [VERSIONS[workflow][number] for number in ending.versions[workflow]]
     version_of = {
@@ -124,7 +130,18 @@ def _steps(ending: Ending, ends: Mapping[Key, list[AuditEntry]], workflow: str, 
         if version_of[step["id"]] == number
     ]
     done = {step["id"] for step in older}
-    return [*older, *(step for step in applied[newest - 1] if step["id"] not in done)]
+    steps = [*older, *(step for step in applied[newest - 1] if step["id"] not in done)]
+    return [step for step in steps if (workflow, record, step["id"]) not in closed]
+
+
+def _closed(ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> set[Key]:
+    """Finds the steps that a newer version no longer does, where the rest of the record was on the wire already."""
+    found = {
+        (entry.workflow or "", entry.record or "", entry.step or "")
+        for entry in ending.entries
+        if entry.status == "discarded" and (entry.response or {}).get("detail") == CLOSED_REASON
+    }
+    return found - ends.keys()
 
 
 def _version(ending: Ending, workflow: str, record: str, step: str, entries: Sequence[AuditEntry]) -> int:

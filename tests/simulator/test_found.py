@@ -103,3 +103,18 @@ def test_what_goes_on_after_a_pause_does_not_write_over_what_came_in_meanwhile(
 def test_a_list_that_comes_back_has_whom_a_job_added_while_it_was_gone() -> None:
     actions = [take(0.1, ("join", EMAIL)), Action(1.0, "remove", {"list": "Promotions"})]
     assert_as_it_ought_to_be(make(*actions, limits=IN_BULK))
+
+
+def test_a_clock_that_is_set_back_has_nothing_written_again_and_again() -> None:
+    """By the clock the older writes were answered after the newer ones were sent, for two hours."""
+    actions = [
+        Action(0.1, "pause", {"workflow": "visit"}),
+        take(0.1, ("visit", PERSON), ("leave", PERSON), ("points", PERSON)),
+        Action(3.0, "clock", {"seconds": -7200.0}),
+        take(0.1, ("join", PERSON), ("points", PERSON)),
+        Action(3.0, "resume", {"workflow": "visit"}),
+    ]
+    story = make(*actions, known=[PERSON])
+    assert_as_it_ought_to_be(story)
+    again = [entry for entry in check(story)[0].entries if entry.kind == "written_again"]
+    assert len(again) < 5

@@ -21,6 +21,7 @@ from askel_tui.store.journal.rows import Decision, LateLine, StoredOperation, Wo
 from askel_tui.store.journal.states import NOTHING_TO_REMOVE, WAITING
 from askel_tui.store.journal.tables import operations, profile_ids, requests, superseded
 from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
+from askel_tui.store.journal.tables.audit.encoding import pack_operation_id
 from askel_tui.store.journal.tables.lines import with_lines
 from askel_tui.store.journal.tables.order.passed import passed_records
 from askel_tui.store.journal.tables.runs import queue_again
@@ -213,6 +214,12 @@ def _queue(
     )
     if any(Operation.decode(body).id == ident for (body,) in queued):
         return ()
+    written = work.db.execute(
+        "SELECT 1 FROM audit INDEXED BY audit_record WHERE record = ? AND operation = ? LIMIT 1",
+        (write.record, pack_operation_id(ident)),
+    )
+    if written.fetchone() is not None:
+        return ()  # Once is enough: by a clock that was set back, the older write seems to come later for ever.
     body = None
     if write.kind == "upsert_profile":
         body = read_written_values(requests.request_body(work.db, write.request), write.profile, lost)
