@@ -180,6 +180,7 @@ def test_what_is_under_way_is_answered_before_it_stops(tmp_path: Path) -> None:
         assert front.call("POST", RECORDS, points(1))[1]["records"][0]["fate"] == "same"
 
 
+@pytest.mark.slow
 def test_sighup_reads_settings_anew_and_keeps_serving(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         assert front.call("GET", "/readyz") == (200, {"ok": True, "why": []})
@@ -192,6 +193,7 @@ def test_sighup_reads_settings_anew_and_keeps_serving(tmp_path: Path) -> None:
         assert front.process.poll() is None
 
 
+@pytest.mark.slow
 def test_a_revoked_token_is_refused_by_the_running_daemon(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         assert front.call("POST", RECORDS, points(1))[0] == 202

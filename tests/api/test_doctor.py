@@ -21,6 +21,7 @@ def found(front: Listening, code: int = 0) -> dict[str, Any]:
     return {row["what"]: (row["ok"], row["found"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_it_reports_whether_the_api_listens(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "create", "short", "--expires", "1d", "--connection", NAME)
@@ -54,6 +55,7 @@ def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
         assert "s" * 20 not in message
 
 
+@pytest.mark.slow
 def test_an_api_that_refuses_records_says_why(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "revoke", "tester")

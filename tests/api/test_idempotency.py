@@ -82,6 +82,7 @@ async def test_what_was_refused_may_be_mended_under_its_key(quiet: RunningApi) -
     assert len(await quiet.stored()) == 1
 
 
+@pytest.mark.slow
 async def test_answers_outlive_the_daemon_and_their_loss_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_connections_over_the_limit_are_asked_to_come_back(many_files: None, tmp_path: Path) -> None:
     with listening(tmp_path) as front, ExitStack() as opened:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

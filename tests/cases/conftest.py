@@ -19,7 +19,10 @@ def account() -> Iterator[SandboxProcess]:
         yield one
 
 
-@pytest.fixture(params=RULES, ids=lambda rules: f"rules-{rules}")
+@pytest.fixture(
+    params=[pytest.param(rules, marks=[pytest.mark.slow] if rules == RULES[0] else []) for rules in RULES],
+    ids=lambda rules: f"rules-{rules}",
+)
 def rules(request: pytest.FixtureRequest) -> int:
     """The rules that the workflow files of a case are run under: the first, and the newest."""
     return int(request.param)

@@ -74,6 +74,7 @@ def test_a_file_is_previewed_asked_about_and_written_once(
     assert {each["workflow"] for each in live.lines("audit") if each["record"]} == {"old"}
 
 
+@pytest.mark.slow
 def test_flows_start_where_that_is_said(live: Askel, account: SandboxProcess, tmp_path: Path) -> None:
     live("backfill", history_file(tmp_path, range(2)), "--workflow", "old", "--fire-flows")
     assert starts(account) == {"Welcome Series": 1, "First Points Thanks": 2}
@@ -135,6 +136,7 @@ steps:
 """
 
 
+@pytest.mark.slow
 def test_nobody_who_opted_out_is_subscribed_again_unasked(
     live: Askel, account: SandboxProcess, tmp_path: Path
 ) -> None:
@@ -170,5 +172,6 @@ def _has_news(account: SandboxProcess) -> bool:
         (("--workflow", "old", "--pause"), 3, "no backfill of old is under way"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_refused(live: Askel, words: tuple[str, ...], code: int | None, sentence: str) -> None:
     assert sentence in live("backfill", *words, code=code).stderr

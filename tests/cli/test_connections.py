@@ -98,6 +98,7 @@ def test_a_name_is_taken_once(askel: Askel) -> None:
     assert "askel rotate maple-ember" in askel.connect(code=3).stderr
 
 
+@pytest.mark.slow
 def test_rotating_takes_a_key_of_the_same_account_only(askel: Askel, account: SandboxProcess) -> None:
     askel.connect()
     before = askel.json("connections")["connections"][0]["key"]

@@ -46,6 +46,7 @@ def test_a_flow_that_is_not_there_is_reported_in_one_sentence(askel: Askel) -> N
     assert message == "askel: the account has no flow 'Welcome Seris'. Did you mean 'Welcome Series'?\n"
 
 
+@pytest.mark.slow
 def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:
     askel.connect()
     words = ("flow", "fire", "maple-ember", "Welcome Series", "fired@example.com")
@@ -97,6 +98,7 @@ def test_the_doctor_finds_everything_in_order(askel: Askel) -> None:
         ({"ASKEL_HOME": "/proc/nowhere"}, "home"),
     ],
 )
+@pytest.mark.slow
 def test_the_doctor_names_what_is_wrong(askel: Askel, variables: dict[str, str | None], wrong: str) -> None:
     askel.connect()
     found = askel.json("doctor", code=1, **variables)

@@ -119,6 +119,7 @@ def test_as_history_nothing_starts(askel: Askel, account: SandboxProcess, tmp_pa
     assert starts(account) == {"Welcome Series": 1, "First Points Thanks": 1, "VIP Gift": 1}
 
 
+@pytest.mark.slow
 def test_a_revision_that_cannot_mark_leaves_aside_what_would_start(
     askel: Askel, account: SandboxProcess, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_it_does_not_ask_where_nothing_of_the_past_would_start(
         askel(*ACTIVATE)
 
 
+@pytest.mark.slow
 def test_going_live_by_steps_compares_with_what_history_writes(
     askel: Askel, account: SandboxProcess, tmp_path: Path
 ) -> None:
@@ -163,6 +165,7 @@ def test_going_live_by_steps_compares_with_what_history_writes(
     assert starts(account) == {}
 
 
+@pytest.mark.slow
 def test_re_planning_keeps_it_history(askel: Askel, account: SandboxProcess, tmp_path: Path) -> None:
     """A newer version plans what is held anew: it is of the past as before."""
     ready(askel, account, tmp_path, WORKFLOW)

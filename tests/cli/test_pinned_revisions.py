@@ -26,6 +26,7 @@ steps:
 RECORD = {"id": "1", "event": "p", "time": "2026-11-23T09:14:05Z", "data": {"email": "new@maple.example"}}
 
 
+@pytest.mark.slow
 def test_a_flow_has_its_trigger_and_its_line_at_a_revision_that_shows_neither(
     askel: Askel, tmp_path: Path
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_flow_has_its_trigger_and_its_line_at_a_revision_that_shows_neither(
     assert askel.json("dry-run", "flows", str(records))["totals"]["flows"] == {"Welcome Series": 1}
 
 
+@pytest.mark.slow
 def test_what_a_revision_is_today_is_said_everywhere(askel: Askel) -> None:
     for revision in OLDEST_AND_NEWEST:
         askel.connect(f"at-{revision}", "--revision", revision, "--accept-retired")

@@ -112,6 +112,7 @@ def test_last_counts_matching_records_of_a_file_and_of_what_came_in(applied: Ask
     assert [record["record"] for record in document["records"]] == ["n-3", "n-4"]
 
 
+@pytest.mark.slow
 def test_what_was_sent_is_shown_in_full_and_counts_as_sent_only(applied: Askel, tmp_path: Path) -> None:
     name, file, later = "first-points-welcome", tmp_path / "records.jsonl", tmp_path / "later.jsonl"
     file.write_text("\n".join(_record(number) for number in range(10, 13)))

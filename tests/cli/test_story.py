@@ -68,6 +68,7 @@ def test_it_is_the_same_with_a_process_for_each_command(fresh: SandboxProcess, t
 
 
 @pytest.mark.parametrize("revision", first_only(OLDEST_AND_NEWEST[::-1]))
+@pytest.mark.slow
 def test_what_the_dry_run_announced_is_what_the_account_then_holds(
     sh: Shell, fresh: SandboxProcess, revision: str
 ) -> None:

@@ -73,6 +73,7 @@ def test_sigterm_ends_a_daemon_whose_account_does_not_answer(sandbox: SandboxPro
     assert read_end(shell).requests_in_doubt == 0
 
 
+@pytest.mark.slow
 def test_a_second_daemon_is_refused_with_a_sentence(sandbox: SandboxProcess, tmp_path: Path) -> None:
     shell = Shell(tmp_path / "home", sandbox.url, sandbox.key)
     prepare(shell, [WELCOME])

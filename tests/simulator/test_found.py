@@ -91,6 +91,7 @@ PERSON = {**EMAIL, **PHONE, **EXTERNAL_ID}
     ],
     ids=["a start between", "many records", "both"],
 )
+@pytest.mark.slow
 def test_what_goes_on_after_a_pause_does_not_write_over_what_came_in_meanwhile(
     first: list[str], then: list[Action], known: list[dict[str, str]]
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_seed_decides_everything() -> None:
     assert there.strip() == here
 
 
+@pytest.mark.slow
 def test_a_write_that_is_not_made_is_found_and_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     """An account that takes nobody off a list is found out, by the two records that it takes."""
     monkeypatch.setattr(membership, "remove_member", lambda *given: True)

@@ -182,6 +182,7 @@ async def test_what_bulk_cannot_say_goes_by_itself(bench: Workbench) -> None:
     assert _count(bench, "create_or_update_profile") == 100
 
 
+@pytest.mark.slow
 async def test_a_job_that_cannot_be_read_for_a_while_is_waited_for(bench: Workbench) -> None:
     bench.fault("get_bulk_import_profiles_jobs", status=500, times=3)
     await bench.apply(WORKFLOW)

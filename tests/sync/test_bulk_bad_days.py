@@ -44,6 +44,7 @@ def _in_bulk(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize(("fault", "call"), grid(FAULTS, [IMPORT, EVENTS, JOB_LIST_CALL, ERRORS]))
+@pytest.mark.slow
 async def test_each_row_is_written_once(bench: Workbench, fault: str, call: str) -> None:
     bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
     bench.fault(call, **FAULTS[fault])

@@ -420,6 +420,7 @@ async def test_a_running_engine_looks_ahead_and_sends_nothing_after_the_look(ben
     await assert_in_order(bench)
 
 
+@pytest.mark.slow
 async def test_an_account_that_cannot_be_looked_at_is_not_written_to_blindly(bench: Workbench) -> None:
     await bench.apply(WELCOME)
     bench.fault("get_lists", status=503)

@@ -44,6 +44,7 @@ def _records() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench) -> None:
     bench.set_limits(max_planned_ahead=100)
     bench.set_limits(records_per_transaction=BATCH)

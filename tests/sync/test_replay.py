@@ -151,6 +151,7 @@ async def test_what_cannot_be_made_again_is_reported(bench: Workbench) -> None:
     assert await bench.audit(kind="replay") == []
 
 
+@pytest.mark.slow
 async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(bench: Workbench) -> None:
     bench.set_limits(max_single_backlog_s=1)
     await _sent(bench, 250)

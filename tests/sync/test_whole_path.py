@@ -140,6 +140,7 @@ def _none() -> Any:
     raise AssertionError("the record does not match the workflow")
 
 
+@pytest.mark.slow
 async def test_the_other_workflows_end_as_their_files_describe(either: Workbench) -> None:
     await either.take(example("first-points.jsonl"))
     await either.apply(example(f"{WORKFLOW}.yaml"), since="2026-01-01T00:00:00+00:00")
@@ -197,6 +198,7 @@ async def test_who_shares_a_phone_is_announced_and_ends_as_announced(either: Wor
     assert either.profile("shopper001@mapleandember.example")["phone_number"] == "+442079460123"
 
 
+@pytest.mark.slow
 async def test_the_nightly_export_runs_through_the_first_workflow(bench: Workbench) -> None:
     await bench.apply(example(f"{WORKFLOW}.yaml"))
     taken = await bench.take(example("nightly.csv"))

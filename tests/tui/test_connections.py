@@ -209,6 +209,7 @@ async def test_a_refused_key_is_said(console: Console) -> None:
         no_key_anywhere(app, "pk_nobody_knows_this_one")
 
 
+@pytest.mark.slow
 async def test_rotation_checks_both_keys_before_the_change(console: Console) -> None:
     """Another account's key and a poor one change nothing; a fitting one is shown beside the old one, then taken."""
     async with console(size=(120, 36), first="connections", prepare=keys) as (app, pilot, bench):

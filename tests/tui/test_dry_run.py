@@ -79,6 +79,7 @@ async def test_it_shows_what_the_command_line_tells_and_writes_nothing(console: 
         assert not [each for each in bench.requests(after=bench.requests_since) if each["method"] != "GET"]
 
 
+@pytest.mark.slow
 async def test_number_filter_and_gates(console: Console) -> None:
     """n asks how many; / filters; a gate that stops a record says why."""
     async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
@@ -99,6 +100,7 @@ async def test_number_filter_and_gates(console: Console) -> None:
         assert "Nothing fits" in text_of(app)
 
 
+@pytest.mark.slow
 async def test_requests_as_json_and_curl(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """v turns from changes to JSON to curl; y copies exactly what would be sent; the key is a variable."""
     copied: list[str] = []
@@ -203,6 +205,7 @@ async def test_from_now_on_leaves_what_is_shown_unsent(console: Console) -> None
         assert bench.on_list("Welcome Flow") == ["t9@mapleandember.example"]
 
 
+@pytest.mark.slow
 async def test_it_goes_live_by_steps(console: Console) -> None:
     """The third choice: the first twenty records are sent, then the workflow pauses by itself."""
 
@@ -216,6 +219,7 @@ async def test_it_goes_live_by_steps(console: Console) -> None:
         assert (await status(bench), len(bench.on_list("Welcome Flow"))) == ("paused", 20)
 
 
+@pytest.mark.slow
 async def test_a_newer_version_than_the_one_tried_does_not_go_live(console: Console) -> None:
     """What was shown is what goes live, or nothing."""
     async with console(first="dry_run", prepare=two) as (app, pilot, bench):
@@ -227,6 +231,7 @@ async def test_a_newer_version_than_the_one_tried_does_not_go_live(console: Cons
         assert "first-points-welcome v2" in text_of(app)
 
 
+@pytest.mark.slow
 async def test_what_runs_already_is_named(console: Console) -> None:
     """A newer version of a paused workflow: what it replaces, and that what waits is sent."""
 
@@ -278,6 +283,7 @@ async def test_what_is_unsent_under_an_older_version_is_shown_and_asked_about(
 
 
 @pytest.mark.parametrize(("key", "marked"), [("h", True), ("f", False)])
+@pytest.mark.slow
 async def test_records_of_the_past_start_flows_only_where_that_is_said(
     console: Console, key: str, marked: bool
 ) -> None:
@@ -341,6 +347,7 @@ steps:
 @pytest.mark.parametrize(
     "size", first_only([(80, 24), (120, 36), (200, 50)]), ids=lambda size: f"{size[0]}x{size[1]}"
 )
+@pytest.mark.slow
 async def test_every_consent_is_answered_in_the_question(console: Console, size: tuple[int, int]) -> None:
     """One record is refused by the new version, one gets another profile, all lack a new consent step."""
 
@@ -384,6 +391,7 @@ async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
         assert "read-only" in toasts(app).lower()
 
 
+@pytest.mark.slow
 async def test_the_workflow_is_chosen_by_letters(console: Console) -> None:
     """w, some letters, Enter."""
 
@@ -417,6 +425,7 @@ async def test_without_a_workflow_it_says_what_to_do(console: Console) -> None:
 
 
 @pytest.mark.parametrize("size", first_only([(60, 20), (80, 24)]), ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.slow
 async def test_hostile_records_are_inert(console: Console, size: tuple[int, int]) -> None:
     """The hostile file and hostile names, in rows, details and requests."""
 

@@ -203,6 +203,7 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         assert screen.mapping.draft.steps[0].fields["properties.store"] == "data.store"
 
 
+@pytest.mark.slow
 async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> None:
     """Each by its name; J and K move, d removes, u brings back."""
     kinds = ["upsert", "add_to", "remove_from", "track", "trigger", "subscribe", "unsubscribe", "require"]
@@ -250,6 +251,7 @@ async def test_problems_are_listed_and_gone_to(console: Console) -> None:
         assert len(bench.instance.state.versions("first-points-welcome")) == 1
 
 
+@pytest.mark.slow
 async def test_versions_are_compared_and_taken_back(console: Console) -> None:
     """V shows a diff with the present; r takes the version into the editor."""
     async with console(first="mapping", prepare=some) as (app, pilot, bench):
@@ -408,6 +410,7 @@ async def test_a_read_only_console_saves_nothing(console: Console) -> None:
 
 
 @pytest.mark.parametrize("size", first_only([(60, 20), (80, 24)]), ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.slow
 async def test_hostile_fields_and_samples_are_inert(console: Console, size: tuple[int, int]) -> None:
     """Names of fields, values, events and targets that try to do something."""
 
@@ -471,6 +474,7 @@ steps:
 """
 
 
+@pytest.mark.slow
 async def test_rules_about_phones_and_names_meant_as_text_are_rows(console: Console) -> None:
     """What a file may say of bad and shared numbers, and of names, is shown, changed and written."""
 

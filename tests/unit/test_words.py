@@ -95,6 +95,7 @@ def parsed_files() -> dict[Path, ast.Module]:
     return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
+@pytest.mark.slow
 def test_no_name_holds_a_refused_word() -> None:
     words, constants = refused_words()
     found = []

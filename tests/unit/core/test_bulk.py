@@ -53,6 +53,7 @@ def _row(call: Call, revision: str, number: int, size: int) -> Row:
 @given(sizes=st.lists(st.sampled_from([0, 50, 3_000, 40_000, 99_000]), max_size=300))
 @example(sizes=[50] * 10_001)
 @example(sizes=[99_000] * 120)
+@pytest.mark.slow
 def test_every_request_keeps_to_its_caps(
     call: Call, revision: str, list_id: str | None, sizes: list[int]
 ) -> None:
