@@ -68,6 +68,17 @@ async def test_a_connection_is_dropped_before_or_after_the_write(api: Api, how: 
     assert (await api.call("get_lists")).status == 200
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+async def test_an_answer_breaks_off_within_its_body(api: Api, share: float) -> None:
+    await _fault(api, endpoint="create_or_update_profile", cut=share, times=1)
+    body = {"data": {"type": "profile", "attributes": {"email": "cut@shop.example"}}}
+    with pytest.raises(aiohttp.ClientError):
+        await api.call("create_or_update_profile", body=body)
+    assert [each["email"] for each in (await api.state())["profiles"]].count("cut@shop.example") == 1
+    assert (await api.control("GET", "requests"))["requests"][-1]["status"] == "cut"
+    assert (await api.call("get_lists")).status == 200
+
+
 async def test_a_delay_does_not_hold_up_others(api: Api) -> None:
     await _fault(api, endpoint="get_lists", delay=3600.0)
     slow = asyncio.create_task(api.call("get_lists"))
@@ -86,7 +97,9 @@ async def test_chance_is_the_same_with_the_same_seed(api: Api) -> None:
     assert set(runs[0]) == {200, 500}
 
 
-@pytest.mark.parametrize("fault", [{"stat": 500}, {"status": "500"}, {"body": "xml"}, {"times": True}])
+@pytest.mark.parametrize(
+    "fault", [{"stat": 500}, {"status": "500"}, {"body": "xml"}, {"times": True}, {"cut": 1.0}]
+)
 async def test_a_fault_that_makes_no_sense_is_refused(api: Api, fault: dict[str, Any]) -> None:
     answer = await api.raw("POST", "/sandbox/faults", body=json.dumps(fault).encode())
     assert answer.status == 400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import aiohttp
@@ -36,6 +36,17 @@ class _Request:
         self.headers = request.headers
         self.raw_path = request.url.raw_path.decode("ascii")
         self.content_type = request.headers.get("content-type", "").partition(";")[0]
+
+
+class _Cut(httpx.AsyncByteStream):
+    """A body of which a part comes before the connection breaks."""
+
+    def __init__(self, body: bytes, share: float) -> None:
+        self._came = body[: int(len(body) * share)]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._came
+        raise httpx.ReadError("cut")
 
 
 def build_world(now_s: float) -> World:
@@ -100,6 +111,9 @@ class SimulatedKlaviyo:
         if fault is not None and fault.lost:
             self._write(seen, request, "lost")
             raise httpx.ReadError("lost")
+        if fault is not None and fault.cut is not None:
+            self._write(seen, request, f"{status}, cut")
+            return httpx.Response(status, headers=headers, stream=_Cut(body or b"", fault.cut))
         return httpx.Response(status, headers=headers, content=body or b"")
 
     def _respond(self, exchange: Exchange, fault: Fault | None) -> tuple[int, bytes | None, dict[str, str]]:
@@ -131,7 +145,8 @@ class Wire(httpx.AsyncBaseTransport):
         if self.cut:
             raise httpx.ConnectError("the program is dead") from aiohttp.ConnectionTimeoutError()
         response = await self._klaviyo.send(request)
-        if request.url.path == "/api/profile-import" and response.status_code < 300:
+        came = isinstance(response.stream, httpx.ByteStream)
+        if came and request.url.path == "/api/profile-import" and response.status_code < 300:
             shown = response.json()["data"]["attributes"]
             self._klaviyo.shown.append({name: shown[name] for name in IDENTIFIERS if shown.get(name)})
         return response

@@ -54,6 +54,10 @@ FAULTED: Final = (
 )
 
 
+CUT_SHARE: Final = 0.6
+"""The share of lost answers that break within: their status, their headers and a part of their body come."""
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing that happens: how long after the one before (virtual seconds), what, and with which details."""
@@ -220,4 +224,9 @@ class _StoryMaker:
                 {"status": 403, "body": "html"},
             ]
         )
-        return {"endpoint": chance.choice(FAULTED), "times": chance.choice([1, 1, 2, 6]), **how}
+        found = {"endpoint": chance.choice(FAULTED), "times": chance.choice([1, 1, 2, 6]), **how}
+        share = random.Random(f"cut {self.seed} {self.records}").random()
+        if "lost" in found and share < CUT_SHARE:
+            del found["lost"]
+            found["cut"] = share / CUT_SHARE
+        return found

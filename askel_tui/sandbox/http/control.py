@@ -18,7 +18,7 @@ POST   /sandbox/profiles/{id or e-mail}/confirm                           clicks
 PUT    /sandbox/profiles/{id or e-mail}/consent {"CHANNEL.marketing": {consent, consent_timestamp?, last_updated?},
          suppressions?: [{reason, timestamp}], list_suppressions?: [{list_id, reason, timestamp}]}   as it is shown
 POST   /sandbox/jobs/{id}/cancel · POST /sandbox/settle                    settle: run now what is scheduled
-GET    /sandbox/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, after?, …} · DELETE
+GET    /sandbox/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, cut?, after?, …} · DELETE
 GET    /sandbox/requests?after=N&limit=M · DELETE                          the request log
 POST   /sandbox/windows/open · POST /sandbox/save · POST /sandbox/reset {seed}
 """

@@ -137,7 +137,29 @@ class _RequestHandler:
         if fault and fault.after:
             status = fault.status or status
             body, headers = fault_response(fault, status)
+        if fault and fault.cut is not None:
+            return await self._cut(exchange, received, status, body or b"", headers, fault.cut)
         return self._finish(exchange, received, status, body, headers)
+
+    async def _cut(
+        self,
+        exchange: Exchange,
+        received: float,
+        status: int,
+        body: bytes,
+        headers: dict[str, str],
+        share: float,
+    ) -> web.StreamResponse:
+        """Sends the status, the headers and a part of the body, and breaks the connection."""
+        response = web.StreamResponse(status=status, headers=headers)
+        if not body:
+            return self._drop(exchange, received, "cut")  # nothing could be missing
+        response.content_length = len(body)
+        with suppress(ConnectionError):
+            await response.prepare(exchange.request)
+            await response.write(body[: int(len(body) * share)])
+        self._drop(exchange, received, "cut")
+        return response
 
     def _finish(
         self, exchange: Exchange, received: float, status: int, body: bytes | None, headers: dict[str, str]

@@ -13,6 +13,7 @@ _FIELD_TYPES: Final = {
     "delay": float,
     "reset": bool,
     "lost": bool,
+    "cut": float,
     "after": bool,
     "partial": str,
     "retry_after": int,
@@ -33,7 +34,8 @@ class Fault:
 
     `endpoint`: its operationId in the newest revision, or "*". `delay` seconds between reading
     the request and processing it, which happens even where the client has gone. `reset`: the
-    connection is dropped before the request is processed; `lost`: after it. `status` with a `body` kind is answered
+    connection is dropped before the request is processed; `lost`: after it; `cut`:
+    within the answer, of whose body this share came (0 to 1). `status` with a `body` kind is answered
     instead of processing, or with `after` once it was processed (then without a status: its own, in that body).
     `partial`: the fields that the header X-Klaviyo-Partial-Failure of a processed answer names.
     `times`: how often, None for ever. `probability`: of striking at all, from a generator with `seed`.
@@ -45,6 +47,7 @@ class Fault:
     delay: float = 0.0
     reset: bool = False
     lost: bool = False
+    cut: float | None = None
     after: bool = False
     partial: str | None = None
     retry_after: int | None = None
@@ -66,6 +69,8 @@ class Fault:
                 raise FaultError(f"{name} takes a {wanted.__name__}, not {value!r}.")
         if given.get("body", "json") not in _BODY_KINDS:
             raise FaultError(f"body is one of {', '.join(_BODY_KINDS)}.")
+        if not 0 <= given.get("cut", 0.0) < 1:
+            raise FaultError("cut is the share of the body that comes: 0 or more, below 1.")
         fault = cls(**given)
         fault.generator = random.Random(fault.seed)
         return fault
