@@ -29,6 +29,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "429 without Retry-After": {"status": 429, "body": "empty", "times": 1},
     "reset": {"reset": True, "times": 2},
     "reply lost after the write": {"lost": True, "times": 2},
+    "reply broken off within": {"cut": 0.5, "times": 2},
     "malformed JSON after the write": {"after": True, "body": "malformed", "times": 2},
     "503 after the write": {"after": True, "status": 503, "times": 2},
     "no answer": {"delay": 1.0, "times": 1},
