@@ -286,7 +286,7 @@ async def test_activating_asks_for_the_number_of_people_who_opted_out(api: Runni
         error = asked.json()["error"]
         assert (error["code"], error["preview"]["people"]) == ("opt_outs", 1)
     assert (await api.http.post(f"{path}/activate", json={**since, "resubscribe": True})).status_code == 422
-    assert (await api.http.post(f"{path}/activate", json={**since, "resubscribe": 1})).status_code == 200
+    assert (await api.http.post(f"{path}/activate", json={**since, "resubscribe": 1.0})).status_code == 200
 
 
 async def _sent(api: RunningApi) -> bool:

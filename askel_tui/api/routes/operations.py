@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from starlette.responses import Response, StreamingResponse
 
 from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
@@ -213,6 +213,11 @@ async def _next_entry(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
     return await anext(entries)
 
 
+def _whole(value: Any) -> Any:
+    """Takes 3.0 for 3, as JSON Schema does; pydantic's strict integers don't, and its others take `true` for 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Activation(BaseModel):
     """The first record that an activated workflow processes: without any, the next one that comes in."""
 
@@ -223,14 +228,14 @@ class Activation(BaseModel):
 
     since: Time | None = None
     from_record: str | None = None
-    first: int | None = Field(default=None, ge=1, le=100_000)
+    first: Annotated[int, Field(strict=True, ge=1, le=100_000), BeforeValidator(_whole)] | None = None
     """After so many records are sent it pauses by itself; resume sends the others."""
     unsent: Literal["replan", "keep"] | None = None
     """What becomes of what is unsent under older versions. Without an answer the request is refused with a preview."""
     flows: Literal["fire", "history"] | None = None
     """Whether records older than an hour start live flows and subscribe people, or are written as history. Without an
     answer the request is refused with a preview where they would."""
-    resubscribe: int | None = Field(default=None, ge=0, strict=True)
+    resubscribe: Annotated[int, Field(strict=True, ge=0, le=10**9), BeforeValidator(_whole)] | None = None
     """How many people who have opted out may be subscribed again; the request is refused with a preview where it would
     be more."""
     with_consent: StrictBool = False
