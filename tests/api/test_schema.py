@@ -15,7 +15,7 @@ from tests.support.listening import Listening, listening
 from tests.support.schema_hooks import HOOK
 from tests.support.workbench import NAME
 
-EXAMPLES = 100
+EXAMPLES = 40
 """How many requests schemathesis makes up for each operation, beside those at the edges."""
 
 FEW_EXAMPLES = ("--phases", "examples,fuzzing", "--max-examples", "2", "--seed", "1")
