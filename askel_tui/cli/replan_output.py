@@ -28,6 +28,14 @@ REPLAN_DOES = "plans it anew under the newest version"
 KEEP_DOES = "sends it as it was planned"
 
 
+def unsent_options(command: F) -> F:
+    """Adds the options that say what becomes of what is unsent under older versions."""
+    for flag, unsent, does in (("--keep-plans", "keep", KEEP_DOES), ("--replan", "replan", REPLAN_DOES)):
+        text = f"What is unsent under older versions: {does}."
+        command = click.option(flag, "unsent", flag_value=unsent, help=text)(command)
+    return command
+
+
 def replan_options(command: F) -> F:
     """Adds the options of what re-planning may do beyond planning anew."""
     for option in (

@@ -24,14 +24,13 @@ from askel_tui.cli.lifted_output import answer_lifted, resubscribe_option
 from askel_tui.cli.output import problem_rows, put_json, put_message, put_table
 from askel_tui.cli.past_output import answer_past, flow_options
 from askel_tui.cli.replan_output import (
-    KEEP_DOES,
-    REPLAN_DOES,
     Unsent,
     choose_unsent,
     put_preview,
     put_result,
     record_writer,
     replan_options,
+    unsent_options,
 )
 from askel_tui.cli.times import TimeParam, rfc3339
 from askel_tui.cli.workflow_output import (
@@ -220,12 +219,7 @@ async def export(name: str, version: int | None, output: str | None) -> None:
     "--since", type=TimeParam(), help="Also the stored records of that time and later: a date or RFC 3339."
 )
 @click.option("--from-record", metavar="ID", help="Also the stored records from this one on.")
-@click.option(
-    "--replan", "unsent", flag_value="replan", help=f"What is unsent under older versions: {REPLAN_DOES}."
-)
-@click.option(
-    "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
-)
+@unsent_options
 @click.option(
     "--first",
     type=click.IntRange(1),

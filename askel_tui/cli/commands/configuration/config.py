@@ -27,7 +27,7 @@ from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.lifted_output import resubscribe_option
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message
 from askel_tui.cli.past_output import flow_options
-from askel_tui.cli.replan_output import KEEP_DOES, REPLAN_DOES, Unsent
+from askel_tui.cli.replan_output import KEEP_DOES, REPLAN_DOES, Unsent, unsent_options
 from askel_tui.core.exit_codes import ExitCode
 from askel_tui.text.numbers import pluralize
 
@@ -124,12 +124,7 @@ async def plan(folder: Path, prune: bool, output: str | None, as_json: bool) -> 
     help="Apply only what this plan of `config plan` says.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--replan", "unsent", flag_value="replan", help=f"What is unsent under older versions: {REPLAN_DOES}."
-)
-@click.option(
-    "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
-)
+@unsent_options
 @flow_options
 @resubscribe_option
 @asynchronous

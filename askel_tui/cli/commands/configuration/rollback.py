@@ -8,19 +8,14 @@ from askel_tui.cli.commands.configuration.activation import Answers, activate_ne
 from askel_tui.cli.common import CommandError, actor, asynchronous, open_instance
 from askel_tui.cli.lifted_output import resubscribe_option
 from askel_tui.cli.output import put_message
-from askel_tui.cli.replan_output import KEEP_DOES, REPLAN_DOES, Unsent, replan_options
+from askel_tui.cli.replan_output import Unsent, replan_options, unsent_options
 from askel_tui.core.exit_codes import ExitCode
 
 
 @click.command()
 @click.argument("name")
 @click.option("--to", "version", type=click.IntRange(1), help="The version; without it the one before.")
-@click.option(
-    "--replan", "unsent", flag_value="replan", help=f"What is unsent under older versions: {REPLAN_DOES}."
-)
-@click.option(
-    "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
-)
+@unsent_options
 @resubscribe_option
 @replan_options
 @asynchronous
